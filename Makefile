@@ -1,0 +1,33 @@
+# Podyard: make test | lint | bench | e2e | sim
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+GO_TEST     := go test -timeout 30m
+
+.PHONY: test unit e2e lint bench sim build engine
+
+# All tests, those against the Docker engine included.
+test: engine
+	$(GO_TEST) ./...
+
+# The tests that drive the whole system.
+e2e: engine
+	$(GO_TEST) -count=1 -v ./e2e/...
+
+# Many more random histories than make test runs. A failure prints the seed that replays it.
+sim:
+	$(GO_TEST) -count=1 -run 'TestSimulation' ./reconcile -rapid.checks=2000
+
+lint:
+	@unformatted=$$(gofmt -l .); if [ -n "$$unformatted" ]; then echo "not gofmt-ed:"; echo "$$unformatted"; exit 1; fi
+	go vet ./...
+	go run $(STATICCHECK) ./...
+
+bench: engine
+	go run ./bench
+
+build:
+	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o bin/podyard ./cmd/podyard
+
+# Tests against the engine are never skipped: without an engine this fails and says so.
+engine:
+	@docker version --format '{{.Server.Version}}' >/dev/null 2>&1 || { \
+	  echo "no Docker engine answers: start one (or set DOCKER_HOST), then run make again"; exit 1; }

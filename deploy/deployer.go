@@ -1,0 +1,281 @@
+package deploy
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/podyard/podyard/history"
+	"github.com/podyard/podyard/manifests"
+	"github.com/podyard/podyard/reconcile"
+	"github.com/podyard/podyard/runtime"
+	"github.com/podyard/podyard/sources"
+)
+
+// Options says what to deploy, and with what.
+type Options struct {
+	// Name of the source; Path inside it, slash-separated; Branch as shown.
+	Name, Path, Branch string
+	// Interval between two polls.
+	Interval time.Duration
+	Source   sources.Source
+	Store    *history.Store
+	Runtime  runtime.Runtime
+	Renderer *manifests.Renderer
+	Log      *slog.Logger
+	// Version, Instance, DataDir and Engine are shown on the status page.
+	Version, Instance, DataDir string
+	Engine                     func() (name, version string)
+	Gateway                    func() string
+	// Stop ends the daemon; the control API's Shutdown calls it.
+	Stop func()
+}
+
+// Deployer follows one source.
+type Deployer struct {
+	options    Options
+	log        *slog.Logger
+	reconciler *reconcile.Reconciler
+	started    time.Time
+	trigger    chan struct{}
+	rounds     chan reconcile.Status
+	watchers   watchers
+
+	// taking serialises what changes the applied revision: a fetch, a rollback, a resume.
+	taking sync.Mutex
+
+	mu      sync.Mutex
+	applied *applied
+	head    *sources.Artifact
+	// refusal says why the head does not become a revision.
+	refusal string
+	fetch   sources.Event
+	hold    *history.Hold
+}
+
+// applied is the revision that is the desired state.
+type applied struct {
+	number  uint64
+	commit  sources.Commit
+	name    string // the artifact's Revision
+	set     *manifests.Set
+	yaml    []byte
+	outcome history.Outcome
+	message string
+	// since is when the outcome came about.
+	since time.Time
+}
+
+// New wires a Deployer; Run starts it.
+func New(options Options) *Deployer {
+	if options.Log == nil {
+		options.Log = slog.New(slog.DiscardHandler)
+	}
+	d := &Deployer{
+		options: options, log: options.Log, started: time.Now(),
+		trigger: make(chan struct{}, 1), rounds: make(chan reconcile.Status, 1),
+	}
+	d.reconciler = reconcile.New(options.Runtime, reconcile.Options{Log: options.Log, Record: d.record, Changed: d.round})
+	return d
+}
+
+// Run deploys until ctx ends. It begins with the revision that was applied last, so that nothing waits for git.
+func (d *Deployer) Run(ctx context.Context) error {
+	if err := d.restore(); err != nil {
+		d.log.Error("last revision not restored", "err", err)
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var background sync.WaitGroup
+	background.Go(func() { d.watchOutcomes(ctx) })
+	background.Go(func() {
+		sources.Poll(ctx, d.options.Source, d.pollOptions(), func(e sources.Event) { d.fetched(ctx, e) })
+	})
+	d.reconciler.Run(ctx)
+	cancel()
+	background.Wait()
+	return nil
+}
+
+func (d *Deployer) pollOptions() sources.PollOptions {
+	return sources.PollOptions{Interval: d.options.Interval, Sync: d.trigger}
+}
+
+// restore makes the last applied revision the desired state again.
+func (d *Deployer) restore() error {
+	hold, err := d.options.Store.Hold()
+	if err != nil {
+		return err
+	}
+	last, rendered, err := d.lastApplied()
+	if err != nil || last == nil {
+		return err
+	}
+	set, err := manifests.Decode(rendered, manifests.Options{})
+	if err != nil {
+		return fmt.Errorf("decode revision r%d: %w", last.Number, err)
+	}
+	set.Since = last.Started
+	d.mu.Lock()
+	d.hold = hold
+	d.applied = &applied{
+		number: last.Number, commit: sourceCommit(last.Commit), name: last.Revision, set: set, yaml: rendered,
+		outcome: last.Outcome, message: last.Message, since: last.Finished,
+	}
+	d.mu.Unlock()
+	d.reconciler.SetDesired(set)
+	d.log.Info("revision restored", "revision", last.Revision, "number", last.Number)
+	return nil
+}
+
+// lastApplied is the newest revision that was not refused.
+func (d *Deployer) lastApplied() (*history.Revision, []byte, error) {
+	var before uint64
+	for {
+		page, err := d.options.Store.List(50, before)
+		if err != nil || len(page) == 0 {
+			return nil, nil, err
+		}
+		for _, r := range page {
+			if r.Outcome != history.Refused {
+				rendered, err := d.options.Store.Rendered(r.Number)
+				return &r, rendered, err
+			}
+			before = r.Number
+		}
+	}
+}
+
+// fetched hears of every fetch.
+func (d *Deployer) fetched(ctx context.Context, e sources.Event) {
+	d.mu.Lock()
+	d.fetch = e
+	d.mu.Unlock()
+	if e.Err != nil {
+		d.log.Warn("fetch failed", "source", d.options.Source.String(), "err", e.Err, "next", e.Next.Round(time.Second))
+	}
+	if e.Changed && e.Artifact != nil {
+		d.take(ctx, e.Artifact, e.Trigger)
+	}
+	d.watchers.signal()
+}
+
+// take makes a new head the desired state, unless it is held out or refused.
+func (d *Deployer) take(ctx context.Context, artifact *sources.Artifact, trigger string) {
+	d.taking.Lock()
+	defer d.taking.Unlock()
+	d.mu.Lock()
+	d.head, d.refusal = artifact, ""
+	hold := d.hold
+	d.mu.Unlock()
+	if hold != nil && hold.Head == artifact.Revision {
+		return
+	}
+	set, err := d.load(ctx, artifact)
+	if err != nil {
+		d.refuse(artifact, trigger, err)
+		return
+	}
+	if hold != nil {
+		if err := d.release(); err != nil {
+			d.log.Error("hold not released", "err", err)
+			return
+		}
+	}
+	if err := d.apply(artifact, set, trigger, ""); err != nil {
+		d.log.Error("revision not begun", "revision", artifact.Revision, "err", err)
+	}
+}
+
+func (d *Deployer) load(ctx context.Context, artifact *sources.Artifact) (*manifests.Set, error) {
+	return manifests.Load(ctx, artifact.Tree, d.options.Path, manifests.Options{Renderer: d.options.Renderer})
+}
+
+// refuse records a commit that does not parse, render or validate. What runs is not touched.
+func (d *Deployer) refuse(artifact *sources.Artifact, trigger string, reason error) {
+	d.log.Error("commit refused", "revision", artifact.Revision, "err", reason)
+	d.mu.Lock()
+	d.refusal = reason.Error()
+	d.mu.Unlock()
+	if d.knownRefusal(artifact, reason) {
+		return
+	}
+	now := time.Now()
+	_, err := d.options.Store.Begin(history.Revision{
+		Source: d.options.Name, Revision: artifact.Revision, Commit: historyCommit(artifact.Commit), Trigger: trigger,
+		Outcome: history.Refused, Message: reason.Error(), Started: now, Finished: now,
+	}, nil)
+	if err != nil {
+		d.log.Error("refusal not recorded", "err", err)
+	}
+}
+
+// knownRefusal tells that a restart of the daemon meets the same bad head again.
+func (d *Deployer) knownRefusal(artifact *sources.Artifact, reason error) bool {
+	latest, err := d.options.Store.Latest()
+	return err == nil && latest != nil && latest.Outcome == history.Refused &&
+		latest.Revision == artifact.Revision && latest.Message == reason.Error()
+}
+
+// apply begins a revision and hands it to the reconciler. The commit that is applied already begins nothing.
+func (d *Deployer) apply(artifact *sources.Artifact, set *manifests.Set, trigger, reason string) error {
+	rendered := set.YAML(false)
+	before := d.current()
+	if before != nil && before.name == artifact.Revision && bytes.Equal(before.yaml, rendered) {
+		return nil
+	}
+	rev := history.Revision{
+		Source: d.options.Name, Revision: artifact.Revision, Commit: historyCommit(artifact.Commit),
+		Trigger: trigger, Reason: reason, Outcome: history.Applying, Started: time.Now(), Objects: len(set.Objects),
+	}
+	for _, w := range set.Warnings {
+		rev.Warnings = append(rev.Warnings, w.String())
+	}
+	var beforeSet *manifests.Set
+	if before != nil {
+		beforeSet = before.set
+	}
+	rev.Changes = historyChanges(changes(beforeSet, set))
+	rev, err := d.options.Store.Begin(rev, rendered)
+	if err != nil {
+		return fmt.Errorf("begin revision: %w", err)
+	}
+	set.Since = rev.Started
+	d.mu.Lock()
+	d.applied = &applied{number: rev.Number, commit: artifact.Commit, name: artifact.Revision, set: set, yaml: rendered,
+		outcome: history.Applying, since: rev.Started}
+	d.mu.Unlock()
+	d.reconciler.SetDesired(set)
+	d.log.Info("revision begun", "revision", artifact.Revision, "number", rev.Number, "trigger", trigger, "changes", len(rev.Changes))
+	d.supersede(before, rev.Number)
+	if err := d.options.Source.Pin(context.Background(), rev.Number, artifact.Commit.Hash); err != nil {
+		d.log.Warn("commit not pinned", "revision", artifact.Revision, "err", err)
+	}
+	return nil
+}
+
+// supersede ends a revision that the next one overtook.
+func (d *Deployer) supersede(before *applied, by uint64) {
+	if before == nil || before.outcome != history.Applying {
+		return
+	}
+	d.finish(before.number, func(r *history.Revision) {
+		r.Outcome, r.Finished = history.Superseded, time.Now()
+		r.Message = fmt.Sprintf("r%d came before it was ready", by)
+	})
+}
+
+func (d *Deployer) finish(number uint64, change func(*history.Revision)) {
+	if err := d.options.Store.Update(number, change); err != nil {
+		d.log.Error("revision not updated", "number", number, "err", err)
+	}
+}
+
+func (d *Deployer) current() *applied {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.applied
+}

@@ -1,0 +1,116 @@
+package deploy
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/podyard/podyard/history"
+	"github.com/podyard/podyard/reconcile"
+	"github.com/podyard/podyard/reconcile/plan"
+	"github.com/podyard/podyard/runtime"
+)
+
+// round hears of every round of the reconciler; only the newest counts.
+func (d *Deployer) round(s reconcile.Status) {
+	select {
+	case <-d.rounds:
+	default:
+	}
+	d.rounds <- s
+}
+
+// watchOutcomes decides how the applied revision fares, and tells whoever watches.
+func (d *Deployer) watchOutcomes(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case s := <-d.rounds:
+			d.judge(s)
+			d.watchers.signal()
+		}
+	}
+}
+
+// judge writes the outcome of the applied revision when it changes. A revision is ready when every object is; it has
+// failed when one is stalled; and a failed one that becomes ready after all is ready.
+func (d *Deployer) judge(s reconcile.Status) {
+	a := d.current()
+	if a == nil || s.Set != a.set || s.Err != nil {
+		return
+	}
+	outcome, message := verdict(s.Result.Objects)
+	d.mu.Lock()
+	before := a.outcome
+	if outcome == history.Applying && before != history.Applying {
+		d.mu.Unlock()
+		return // a pod that is restarted later does not undo what was reached
+	}
+	changed := before != outcome
+	a.message = message
+	if changed {
+		a.outcome, a.since = outcome, time.Now()
+	}
+	d.mu.Unlock()
+	if !changed {
+		return
+	}
+	d.log.Info("revision "+string(outcome), "revision", a.name, "number", a.number, "reason", message)
+	d.finish(a.number, func(r *history.Revision) {
+		r.Outcome, r.Message = outcome, message
+		r.Finished, r.Images = time.Now(), ranImages(s.State)
+	})
+}
+
+// verdict sums up the objects that the commit holds.
+func verdict(objects []plan.ObjectStatus) (history.Outcome, string) {
+	outcome, message := history.Ready, ""
+	for _, o := range objects {
+		if o.Owner.Kind != "" {
+			continue
+		}
+		switch o.Health {
+		case plan.Stalled:
+			return history.Failed, fmt.Sprintf("%s: %s", o.Ref, o.Message)
+		case plan.Reconciling, plan.Terminating:
+			if outcome == history.Ready {
+				outcome, message = history.Applying, fmt.Sprintf("%s: %s", o.Ref, o.Message)
+			}
+		}
+	}
+	return outcome, message
+}
+
+// ranImages is what each image reference of the running pods meant: the repository digest, or the engine's ID of an
+// image that came from no registry.
+func ranImages(state *runtime.State) map[string]string {
+	out := map[string]string{}
+	for _, pod := range state.Pods {
+		for _, c := range pod.Containers {
+			if image := state.Images[c.Image]; image.ID == c.ImageID && image.Digest != "" {
+				out[c.Image] = image.Digest
+			} else if c.ImageID != "" {
+				out[c.Image] = c.ImageID
+			}
+		}
+	}
+	return out
+}
+
+// record keeps an event of the reconciler.
+func (d *Deployer) record(e reconcile.Event) {
+	a := d.current()
+	event := history.Event{Time: e.Time, Type: history.Normal, Reason: e.Reason, Object: e.Object, Message: e.Message}
+	if e.Type == corev1.EventTypeWarning {
+		event.Type = history.Warning
+	}
+	if a != nil {
+		event.Revision = a.number
+	}
+	if err := d.options.Store.Event(event); err != nil {
+		d.log.Warn("event not recorded", "err", err)
+	}
+}

@@ -1,0 +1,224 @@
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/podyard/podyard/status"
+)
+
+// host is a Docker host with a repository and a podyard that follows it.
+type host struct {
+	*testing.T
+	instance string
+	// repo is the repository that the daemon follows, bare; work is a clone of it.
+	repo, work, data string
+	daemon           *exec.Cmd
+	log              *bytes.Buffer
+	client           *status.Client
+}
+
+func newHost(t *testing.T) *host {
+	t.Helper()
+	var random [3]byte
+	if _, err := rand.Read(random[:]); err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	h := &host{T: t, instance: "e2e-" + hex.EncodeToString(random[:]), log: &bytes.Buffer{},
+		repo: filepath.Join(dir, "app.git"), work: filepath.Join(dir, "app"), data: filepath.Join(dir, "data")}
+	h.client = status.NewClient(filepath.Join(h.data, "podyard.sock"))
+	h.git(dir, "init", "--quiet", "--bare", "--initial-branch=main", h.repo)
+	h.git(dir, "clone", "--quiet", h.repo, h.work)
+	t.Cleanup(h.clean)
+	return h
+}
+
+// clean removes everything and says what was left, whether the test passed or not.
+func (h *host) clean() {
+	h.stop(syscall.SIGTERM)
+	if out, err := exec.Command(binary, "down", "--volumes", "--data-dir", h.data, "--instance", h.instance).CombinedOutput(); err != nil {
+		h.Errorf("podyard down: %v\n%s", err, out)
+	}
+	for _, kind := range []string{"container", "network", "volume"} {
+		all := ""
+		if kind == "container" {
+			all = "--all"
+		}
+		left := h.run("docker", kind, "ls", "--quiet", all, "--filter", "label=podyard.dev/instance="+h.instance)
+		if left != "" {
+			h.Errorf("left on the engine: %s %s", kind, left)
+		}
+	}
+	if h.Failed() {
+		h.Logf("the daemon's log:\n%s", h.log)
+	}
+}
+
+// start runs the daemon.
+func (h *host) start(args ...string) {
+	h.Helper()
+	args = append([]string{"run", "--data-dir", h.data, "--instance", h.instance, "--repo", h.repo, "--listen", "127.0.0.1:0"}, args...)
+	h.daemon = exec.Command(binary, args...)
+	h.daemon.Stdout, h.daemon.Stderr = h.log, h.log
+	if err := h.daemon.Start(); err != nil {
+		h.Fatal(err)
+	}
+	h.await("the daemon to answer", func() bool {
+		_, err := h.client.Snapshot(h.Context())
+		return err == nil
+	})
+}
+
+// stop ends the daemon with a signal and waits for it.
+func (h *host) stop(signal syscall.Signal) {
+	if h.daemon == nil {
+		return
+	}
+	_ = h.daemon.Process.Signal(signal) // it may have ended by itself
+	_ = h.daemon.Wait()                 // the exit code is not what a test is about
+	h.daemon = nil
+}
+
+// commit writes files (empty content removes one), commits and pushes them.
+func (h *host) commit(subject string, files map[string]string) {
+	h.Helper()
+	for name, content := range files {
+		path := filepath.Join(h.work, name)
+		if content == "" {
+			if err := os.Remove(path); err != nil {
+				h.Fatal(err)
+			}
+			continue
+		}
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			h.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
+			h.Fatal(err)
+		}
+	}
+	h.git(h.work, "add", "--all")
+	h.git(h.work, "commit", "--quiet", "--allow-empty", "--message", subject)
+	h.push()
+}
+
+func (h *host) push() { h.git(h.work, "push", "--quiet", "origin", "HEAD:main") }
+
+func (h *host) git(dir string, args ...string) {
+	h.Helper()
+	command := exec.Command("git", args...)
+	command.Dir = dir
+	command.Env = append(os.Environ(), "GIT_CONFIG_NOSYSTEM=1", "GIT_CONFIG_GLOBAL=/dev/null",
+		"GIT_AUTHOR_NAME=Tester", "GIT_AUTHOR_EMAIL=tester@example.com",
+		"GIT_COMMITTER_NAME=Tester", "GIT_COMMITTER_EMAIL=tester@example.com")
+	if out, err := command.CombinedOutput(); err != nil {
+		h.Fatalf("git %s: %v\n%s", strings.Join(args, " "), err, out)
+	}
+}
+
+// run runs a command that must succeed and returns its trimmed output. Empty arguments are left out.
+func (h *host) run(name string, args ...string) string {
+	h.Helper()
+	var given []string
+	for _, a := range args {
+		if a != "" {
+			given = append(given, a)
+		}
+	}
+	out, err := exec.Command(name, given...).CombinedOutput()
+	if err != nil {
+		h.Fatalf("%s %s: %v\n%s", name, strings.Join(given, " "), err, out)
+	}
+	return strings.TrimSpace(string(out))
+}
+
+// podyard runs a command line and returns what it printed and its exit code.
+func (h *host) podyard(args ...string) (string, int) {
+	h.Helper()
+	out, err := exec.Command(binary, append(args, "--data-dir", h.data)...).CombinedOutput()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		h.Fatal(err)
+	}
+	code := 0
+	if exit != nil {
+		code = exit.ExitCode()
+	}
+	return string(out), code
+}
+
+// await asks every 20 ms for two minutes.
+func (h *host) await(what string, done func() bool) {
+	h.Helper()
+	deadline := time.Now().Add(2 * time.Minute)
+	for !done() {
+		if time.Now().After(deadline) {
+			out, _ := h.podyard("status")
+			h.Fatalf("waited in vain for %s; status:\n%s", what, out)
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+}
+
+func (h *host) snapshot() status.Snapshot {
+	s, err := h.client.Snapshot(h.Context())
+	if err != nil && !errors.Is(err, context.Canceled) {
+		return status.Snapshot{}
+	}
+	return s
+}
+
+// awaitOutcome waits until the newest revision is that of a commit, with an outcome.
+func (h *host) awaitOutcome(subject string, outcome status.Outcome) status.Revision {
+	h.Helper()
+	var found status.Revision
+	h.await(fmt.Sprintf("commit %q to be %s", subject, outcome), func() bool {
+		s := h.snapshot()
+		if len(s.Revisions) == 0 || s.Revisions[0].Commit.Subject != subject {
+			return false
+		}
+		found = s.Revisions[0]
+		return found.Outcome == outcome
+	})
+	return found
+}
+
+// pods are the names of the pods whose name begins so.
+func (h *host) pods(prefix string) []status.Pod {
+	var out []status.Pod
+	for _, p := range h.snapshot().Pods {
+		if strings.HasPrefix(p.Name, prefix) {
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
+// container is the engine's ID of the running container of a pod.
+func (h *host) container(pod, name string) string {
+	return h.run("docker", "ps", "--quiet", "--no-trunc", "--filter", "label=podyard.dev/instance="+h.instance,
+		"--filter", "label=io.kubernetes.pod.name="+pod, "--filter", "label=io.kubernetes.container.name="+name)
+}
+
+// exec runs a command inside the main container of the first pod whose name begins so.
+func (h *host) exec(prefix string, command ...string) (string, error) {
+	pods := h.pods(prefix)
+	if len(pods) == 0 {
+		return "", fmt.Errorf("no pod %s", prefix)
+	}
+	id := h.container(pods[0].Name, "main")
+	out, err := exec.Command("docker", append([]string{"exec", id}, command...)...).CombinedOutput()
+	return strings.TrimSpace(string(out)), err
+}

@@ -1,0 +1,43 @@
+package gateway
+
+import (
+	"net/netip"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
+)
+
+// forgetFlows deletes the UDP flows that still lead where a changed front does not lead any more: a client that goes on
+// sending from the same port would never get elsewhere. TCP connections end by themselves. A failure is logged: the
+// flows end half a minute after their last packet.
+func (n *nft) forgetFlows(changed []front) {
+	stale := staleFlows{}
+	for _, f := range changed {
+		if f.proto == udp {
+			stale[f] = map[netip.AddrPort]bool{}
+			for _, backend := range n.rules[f].backends {
+				stale[f][backend] = true
+			}
+		}
+	}
+	if len(stale) == 0 {
+		return
+	}
+	if _, err := netlink.ConntrackDeleteFilters(netlink.ConntrackTable, unix.AF_INET, stale); err != nil {
+		n.log.Warn("delete stale UDP flows", "err", err)
+	}
+}
+
+// staleFlows matches flows to a front whose replies come from none of its backends.
+type staleFlows map[front]map[netip.AddrPort]bool
+
+// MatchConntrackFlow implements netlink.CustomConntrackFilter.
+func (s staleFlows) MatchConntrackFlow(flow *netlink.ConntrackFlow) bool {
+	if flow.Forward.Protocol != unix.IPPROTO_UDP {
+		return false
+	}
+	ip, _ := netip.AddrFromSlice(flow.Forward.DstIP.To4())
+	backends, ours := s[front{ip, udp, flow.Forward.DstPort}]
+	from, _ := netip.AddrFromSlice(flow.Reverse.SrcIP.To4())
+	return ours && !backends[netip.AddrPortFrom(from, flow.Reverse.SrcPort)]
+}

@@ -1,0 +1,399 @@
+package gateway
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"log/slog"
+	"maps"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/google/nftables"
+	"github.com/google/nftables/expr"
+	"github.com/mdlayher/netlink"
+	"golang.org/x/sys/unix"
+)
+
+// The kernel's balancer. Table podyard holds:
+//
+//	map services  { type ipv4_addr . inet_proto . inet_service : verdict }    one element for each front
+//	set hairpin   { type ipv4_addr . ipv4_addr }                              each backend's address, twice
+//	chain prerouting, postrouting, input, output                              fixed rules: nftbase_linux.go
+//	chain "service NAMESPACE/NAME PROTO/PORT IP"                              picks a backend: nftrule_linux.go
+//	chain "backend NAMESPACE/NAME PROTO/PORT IP to IP:PORT"                   translates to it
+//	set   "clients …", named like the backend                                 who stays with it (affinity)
+//
+// A change of a front replaces the rules of its chain in one transaction with everything else about that front. The
+// table itself is never deleted: established connections live in conntrack, but affinity lives in the sets.
+const (
+	tableName     = "podyard"
+	servicesMap   = "services"
+	hairpinSet    = "hairpin"
+	servicePrefix = "service "
+	backendPrefix = "backend "
+	clientsPrefix = "clients "
+)
+
+const (
+	// frontsPerBatch bounds a transaction, which must fit a socket buffer. A front with four backends is about 3 KiB.
+	frontsPerBatch = 64
+	// socketBuffer in bytes; the system's limit holds where we are not root on the host.
+	socketBuffer = 8 << 20
+	// ackTimeout bounds the wait for the kernel, should it send fewer answers than are expected.
+	ackTimeout = 30 * time.Second
+)
+
+// nft knows what is in the kernel.
+type nft struct {
+	podCIDR, serviceCIDR netip.Prefix
+	masquerade           bool
+	log                  *slog.Logger
+
+	table    *nftables.Table
+	services *nftables.Set
+	hairpin  *nftables.Set
+
+	// loaded tells that what follows agrees with the kernel.
+	loaded bool
+	// rules that are programmed exactly so. After a start it is empty although chains are there.
+	rules map[front]rule
+	// elements of the services map: the chain of each front.
+	elements map[front]string
+	// objects are the names of our chains and sets other than the fixed ones.
+	chains, sets map[string]bool
+	// addresses in the hairpin set.
+	addresses map[netip.Addr]bool
+}
+
+func newNftables(podCIDR, serviceCIDR netip.Prefix, masquerade bool, log *slog.Logger) *nft {
+	table := &nftables.Table{Name: tableName, Family: nftables.TableFamilyIPv4}
+	return &nft{
+		podCIDR: podCIDR.Masked(), serviceCIDR: serviceCIDR.Masked(), masquerade: masquerade, log: log,
+		table: table,
+		services: &nftables.Set{Table: table, Name: servicesMap, IsMap: true, DataType: nftables.TypeVerdict,
+			KeyType: nftables.MustConcatSetType(nftables.TypeIPAddr, nftables.TypeInetProto, nftables.TypeInetService)},
+		hairpin: &nftables.Set{Table: table, Name: hairpinSet,
+			KeyType: nftables.MustConcatSetType(nftables.TypeIPAddr, nftables.TypeIPAddr)},
+	}
+}
+
+// connect returns a connection whose every batch has a socket, and so a deadline, of its own.
+func connect() (*nftables.Conn, error) {
+	return nftables.New(nftables.WithSockOptions(func(c *netlink.Conn) error {
+		// Errors mean no more than a smaller buffer.
+		_ = c.SetReadBuffer(socketBuffer)
+		_ = c.SetWriteBuffer(socketBuffer)
+		return c.SetDeadline(time.Now().Add(ackTimeout))
+	}))
+}
+
+func (n *nft) close() {}
+
+// apply replaces the rules. An error leaves the kernel with a part of the changes; the next apply reads back which.
+func (n *nft) apply(_ context.Context, rules []rule) error {
+	err := n.program(rules)
+	if err != nil {
+		n.loaded = false
+	}
+	return err
+}
+
+func (n *nft) program(rules []rule) error {
+	conn, err := connect()
+	if err != nil {
+		return fmt.Errorf("open netlink socket: %w", err)
+	}
+	if !n.loaded {
+		if err := n.load(conn); err != nil {
+			return fmt.Errorf("read back rules: %w", err)
+		}
+	}
+	changed := n.changed(rules)
+	if err := n.addAddresses(conn, rules); err != nil {
+		return fmt.Errorf("add hairpin addresses: %w", err)
+	}
+	if err := n.programFronts(conn, rules, changed); err != nil {
+		return err
+	}
+	if err := n.removeUnused(conn, rules); err != nil {
+		return fmt.Errorf("remove unused rules: %w", err)
+	}
+	n.forgetFlows(changed)
+	return nil
+}
+
+// changed returns the fronts that are not programmed as rules say, sorted.
+func (n *nft) changed(rules []rule) []front {
+	var fronts []front
+	wanted := map[front]bool{}
+	for _, r := range rules {
+		wanted[r.front] = true
+		if old, ok := n.rules[r.front]; !ok || !old.equal(r) {
+			fronts = append(fronts, r.front)
+		}
+	}
+	for f := range n.elements {
+		if !wanted[f] {
+			fronts = append(fronts, f)
+		}
+	}
+	for f := range n.rules {
+		if _, has := n.elements[f]; !has && !wanted[f] {
+			fronts = append(fronts, f)
+		}
+	}
+	slices.SortFunc(fronts, front.compare)
+	return fronts
+}
+
+// programFronts brings the changed fronts into force, some at a time.
+func (n *nft) programFronts(conn *nftables.Conn, rules []rule, changed []front) error {
+	byFront := map[front]rule{}
+	for _, r := range rules {
+		byFront[r.front] = r
+	}
+	for batch := range slices.Chunk(changed, frontsPerBatch) {
+		for _, f := range batch {
+			if r, ok := byFront[f]; ok {
+				n.programFront(conn, r)
+			} else {
+				n.dropFront(conn, f)
+			}
+		}
+		if err := conn.Flush(); err != nil {
+			return fmt.Errorf("program %s and %d more: %w", batch[0], len(batch)-1, err)
+		}
+	}
+	return nil
+}
+
+// dropFront has connections to the front refused. Its chains go later, with removeUnused.
+func (n *nft) dropFront(conn *nftables.Conn, f front) {
+	n.setElement(conn, f, "")
+	delete(n.rules, f)
+}
+
+// programFront adds what is new, replaces the front's rules, and has the map lead to them.
+func (n *nft) programFront(conn *nftables.Conn, r rule) {
+	n.rules[r.front] = r
+	if len(r.backends) == 0 {
+		n.setElement(conn, r.front, "")
+		return
+	}
+	for _, backend := range r.backends {
+		n.programBackend(conn, r, backend)
+	}
+	chain := n.replaceChain(conn, serviceChain(r))
+	for _, exprs := range n.pick(conn, r) {
+		conn.AddRule(&nftables.Rule{Table: n.table, Chain: chain, Exprs: exprs})
+	}
+	n.setElement(conn, r.front, chain.Name)
+}
+
+// programBackend fills the chain of one backend and, with affinity, makes sure of its set of clients.
+func (n *nft) programBackend(conn *nftables.Conn, r rule, backend netip.AddrPort) {
+	chain := n.replaceChain(conn, backendChain(r, backend))
+	exprs := translate(backend)
+	if r.affinity > 0 {
+		set := n.clients(r, backend)
+		_ = conn.AddSet(set, nil) // fails for anonymous sets only
+		n.sets[set.Name] = true
+		exprs = append(remember(set, r.affinity), exprs...)
+	}
+	conn.AddRule(&nftables.Rule{Table: n.table, Chain: chain, Exprs: exprs})
+}
+
+// clients is the set of those who stay with a backend.
+func (n *nft) clients(r rule, backend netip.AddrPort) *nftables.Set {
+	return &nftables.Set{Table: n.table, Name: clientsSet(r, backend), KeyType: nftables.TypeIPAddr,
+		Dynamic: true, HasTimeout: true, Timeout: r.affinity, Size: 1 << 16}
+}
+
+// replaceChain returns an empty chain of that name, within the transaction.
+func (n *nft) replaceChain(conn *nftables.Conn, name string) *nftables.Chain {
+	chain := conn.AddChain(&nftables.Chain{Table: n.table, Name: name})
+	conn.FlushChain(chain)
+	n.chains[name] = true
+	return chain
+}
+
+// setElement has the services map lead from the front to a chain, or nowhere.
+func (n *nft) setElement(conn *nftables.Conn, f front, chain string) {
+	old, has := n.elements[f]
+	if old == chain {
+		return
+	}
+	// Errors are those of anonymous sets and of attributes longer than 64 KiB; ours are neither.
+	if has {
+		_ = conn.SetDeleteElements(n.services, []nftables.SetElement{{Key: f.key()}})
+		delete(n.elements, f)
+	}
+	if chain != "" {
+		_ = conn.SetAddElements(n.services, []nftables.SetElement{{Key: f.key(), VerdictData: gotoChain(chain)}})
+		n.elements[f] = chain
+	}
+}
+
+func gotoChain(name string) *expr.Verdict { return &expr.Verdict{Kind: expr.VerdictGoto, Chain: name} }
+
+// removeUnused deletes the chains and sets that no rule needs: first the chains of Services, which refer to those of
+// backends, then these, then the sets to which they referred.
+func (n *nft) removeUnused(conn *nftables.Conn, rules []rule) error {
+	used := usedNames(rules)
+	unused := func(name string) bool { return !used[name] }
+	chains := keepNames(n.chains, unused)
+	slices.SortStableFunc(chains, func(a, b string) int { return strings.Compare(prefixOf(b), prefixOf(a)) })
+	for batch := range slices.Chunk(chains, 8*frontsPerBatch) {
+		for _, name := range batch {
+			chain := &nftables.Chain{Table: n.table, Name: name}
+			conn.FlushChain(chain)
+			conn.DelChain(chain)
+			delete(n.chains, name)
+		}
+		if err := conn.Flush(); err != nil {
+			return err
+		}
+	}
+	for _, name := range keepNames(n.sets, unused) {
+		conn.DelSet(&nftables.Set{Table: n.table, Name: name})
+		delete(n.sets, name)
+	}
+	if err := conn.Flush(); err != nil {
+		return err
+	}
+	return n.removeAddresses(conn, rules)
+}
+
+// prefixOf returns which kind of chain it is: "service " sorts after "backend ".
+func prefixOf(chain string) string {
+	kind, _, _ := strings.Cut(chain, " ")
+	return kind
+}
+
+// usedNames returns the names of all chains and sets that the rules consist of.
+func usedNames(rules []rule) map[string]bool {
+	used := map[string]bool{}
+	for _, r := range rules {
+		if len(r.backends) > 0 {
+			used[serviceChain(r)] = true
+		}
+		for _, backend := range r.backends {
+			used[backendChain(r, backend)] = true
+			used[clientsSet(r, backend)] = r.affinity > 0
+		}
+	}
+	return used
+}
+
+// keepNames returns the names that are wanted, sorted.
+func keepNames(names map[string]bool, want func(string) bool) []string {
+	var kept []string
+	for _, name := range slices.Sorted(maps.Keys(names)) {
+		if want(name) {
+			kept = append(kept, name)
+		}
+	}
+	return kept
+}
+
+// addAddresses puts the backends' addresses into the hairpin set, before any rule leads to them.
+func (n *nft) addAddresses(conn *nftables.Conn, rules []rule) error {
+	var missing []nftables.SetElement
+	for _, ip := range sortedAddresses(backendAddresses(rules)) {
+		if !n.addresses[ip] {
+			n.addresses[ip] = true
+			missing = append(missing, nftables.SetElement{Key: pairKey(ip)})
+		}
+	}
+	return n.inBatches(conn, missing, conn.SetAddElements)
+}
+
+// removeAddresses takes out those that are no backend any more.
+func (n *nft) removeAddresses(conn *nftables.Conn, rules []rule) error {
+	used := backendAddresses(rules)
+	var gone []nftables.SetElement
+	for _, ip := range sortedAddresses(n.addresses) {
+		if !used[ip] {
+			delete(n.addresses, ip)
+			gone = append(gone, nftables.SetElement{Key: pairKey(ip)})
+		}
+	}
+	return n.inBatches(conn, gone, conn.SetDeleteElements)
+}
+
+// inBatches changes the hairpin set and flushes. An attribute holds at most 64 KiB, an element takes about 24 bytes.
+func (n *nft) inBatches(conn *nftables.Conn, elements []nftables.SetElement,
+	change func(*nftables.Set, []nftables.SetElement) error) error {
+	for batch := range slices.Chunk(elements, 1000) {
+		if err := change(n.hairpin, batch); err != nil {
+			return err
+		}
+		if err := conn.Flush(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func backendAddresses(rules []rule) map[netip.Addr]bool {
+	addresses := map[netip.Addr]bool{}
+	for _, r := range rules {
+		for _, backend := range r.backends {
+			addresses[backend.Addr()] = true
+		}
+	}
+	return addresses
+}
+
+func sortedAddresses(set map[netip.Addr]bool) []netip.Addr {
+	return slices.SortedFunc(maps.Keys(set), netip.Addr.Compare)
+}
+
+// The names of chains and sets. Namespace and name are at most 63 characters each, so they stay below the kernel's 255.
+
+func ruleName(r rule) string {
+	return fmt.Sprintf("%s %s/%d %s", r.owner, r.front.proto, r.front.port, r.front.ip)
+}
+
+func serviceChain(r rule) string { return servicePrefix + ruleName(r) }
+
+func backendChain(r rule, backend netip.AddrPort) string {
+	return backendPrefix + ruleName(r) + " to " + backend.String()
+}
+
+// clientsSet holds the time-out in its name, since a set's cannot be changed.
+func clientsSet(r rule, backend netip.AddrPort) string {
+	return fmt.Sprintf("%s%s to %s for %d", clientsPrefix, ruleName(r), backend, int(r.affinity.Seconds()))
+}
+
+// key is the front as the kernel has it: each part fills whole words of four bytes.
+func (f front) key() []byte {
+	key := append(f.ip.AsSlice(), protocolNumber(f.proto), 0, 0, 0)
+	return append(binary.BigEndian.AppendUint16(key, f.port), 0, 0)
+}
+
+// frontOf is the inverse of key.
+func frontOf(key []byte) (front, bool) {
+	if len(key) != 12 {
+		return front{}, false
+	}
+	ip, _ := netip.AddrFromSlice(key[:4])
+	f := front{ip: ip, proto: tcp, port: binary.BigEndian.Uint16(key[8:])}
+	if key[4] == unix.IPPROTO_UDP {
+		f.proto = udp
+	}
+	return f, true
+}
+
+func protocolNumber(proto string) byte {
+	if proto == udp {
+		return unix.IPPROTO_UDP
+	}
+	return unix.IPPROTO_TCP
+}
+
+// pairKey is an address as source and destination.
+func pairKey(ip netip.Addr) []byte { return append(ip.AsSlice(), ip.AsSlice()...) }

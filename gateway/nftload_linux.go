@@ -1,0 +1,98 @@
+package gateway
+
+import (
+	"bytes"
+	"fmt"
+	"net/netip"
+	"strings"
+
+	"github.com/google/nftables"
+)
+
+// load makes sure of the fixed part and reads what an earlier agent, or a failed transaction, left of the rest. Those
+// rules are in force until the same call of apply replaces them, front by front.
+func (n *nft) load(conn *nftables.Conn) error {
+	if err := n.addBase(conn); err != nil {
+		return err
+	}
+	if err := conn.Flush(); err != nil {
+		return fmt.Errorf("add table %s: %w", tableName, err)
+	}
+	n.rules = map[front]rule{}
+	for _, step := range []func(*nftables.Conn) error{n.loadElements, n.loadChains, n.loadSets, n.loadAddresses} {
+		if err := step(conn); err != nil {
+			return err
+		}
+	}
+	n.loaded = true
+	return nil
+}
+
+// loadElements reads which chain each front leads to.
+func (n *nft) loadElements(conn *nftables.Conn) error {
+	elements, err := conn.GetSetElements(n.services)
+	if err != nil {
+		return fmt.Errorf("list services: %w", err)
+	}
+	n.elements = map[front]string{}
+	for _, e := range elements {
+		if f, ok := frontOf(e.Key); ok {
+			n.elements[f] = verdictChain(e.Val)
+		}
+	}
+	return nil
+}
+
+// verdictChain reads the chain out of a verdict as the kernel dumps it: an attribute with the code (8 bytes), then one
+// with the name, behind a header of 4 bytes.
+func verdictChain(verdict []byte) string {
+	if len(verdict) <= 12 {
+		return ""
+	}
+	name, _, _ := bytes.Cut(verdict[12:], []byte{0})
+	return string(name)
+}
+
+func (n *nft) loadChains(conn *nftables.Conn) error {
+	chains, err := conn.ListChainsOfTableFamily(n.table.Family)
+	if err != nil {
+		return fmt.Errorf("list chains: %w", err)
+	}
+	n.chains = map[string]bool{}
+	for _, c := range chains {
+		ours := strings.HasPrefix(c.Name, servicePrefix) || strings.HasPrefix(c.Name, backendPrefix)
+		if c.Table.Name == tableName && ours {
+			n.chains[c.Name] = true
+		}
+	}
+	return nil
+}
+
+func (n *nft) loadSets(conn *nftables.Conn) error {
+	sets, err := conn.GetSets(n.table)
+	if err != nil {
+		return fmt.Errorf("list sets: %w", err)
+	}
+	n.sets = map[string]bool{}
+	for _, s := range sets {
+		if strings.HasPrefix(s.Name, clientsPrefix) {
+			n.sets[s.Name] = true
+		}
+	}
+	return nil
+}
+
+func (n *nft) loadAddresses(conn *nftables.Conn) error {
+	elements, err := conn.GetSetElements(n.hairpin)
+	if err != nil {
+		return fmt.Errorf("list hairpin addresses: %w", err)
+	}
+	n.addresses = map[netip.Addr]bool{}
+	for _, e := range elements {
+		if len(e.Key) == 8 {
+			ip, _ := netip.AddrFromSlice(e.Key[:4])
+			n.addresses[ip] = true
+		}
+	}
+	return nil
+}

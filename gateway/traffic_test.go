@@ -1,0 +1,369 @@
+//go:build linux
+
+package gateway_test
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/vishvananda/netlink"
+
+	"github.com/podyard/podyard/gateway"
+)
+
+const (
+	podA, podB, podC = "10.77.64.10", "10.77.64.11", "10.77.64.12"
+	webIP, otherIP   = "10.77.192.10", "10.77.192.11"
+	web              = webIP + ":80"
+	webUDP           = webIP + ":53"
+)
+
+// backends runs a story with each balancer.
+func backends(t *testing.T, story func(t *testing.T, backend string)) {
+	for _, backend := range []string{gateway.BackendNftables, gateway.BackendUserspace} {
+		t.Run(backend, func(t *testing.T) { story(t, backend) })
+	}
+}
+
+func TestConnectionsSpreadOverAllBackends(t *testing.T) {
+	backends(t, func(t *testing.T, backend string) {
+		l := newLab(t)
+		l.pod(t, "a", podA)
+		l.pod(t, "b", podB)
+		l.pod(t, "c", podC)
+		client := l.plug(t, "10.77.64.20", "")
+		l.agent(t, backend).apply(t, service("web", webIP, podA, podB, podC))
+		for _, network := range []string{"tcp4", "udp4"} {
+			address := map[string]string{"tcp4": web, "udp4": webUDP}[network]
+			count := map[string]int{}
+			for range 300 {
+				answered, _ := client.mustCall(t, network, address)
+				count[answered]++
+			}
+			for _, name := range []string{"a", "b", "c"} {
+				// 100 are expected and the deviation is 8: five of them are not chance.
+				if count[name] < 60 || count[name] > 140 {
+					t.Errorf("%s: uneven spread %v", network, count)
+				}
+			}
+		}
+	})
+}
+
+func TestWhatNobodyServesIsRefused(t *testing.T) {
+	backends(t, func(t *testing.T, backend string) {
+		l := newLab(t)
+		client := l.plug(t, "10.77.64.20", "")
+		unready := service("web", webIP, podA)
+		unready.Endpoints[0].Ready = false
+		l.agent(t, backend).apply(t, unready)
+		for _, address := range []string{web, webIP + ":81", "10.77.200.1:80"} {
+			start := time.Now()
+			_, _, err := client.call("tcp4", address)
+			if !errors.Is(err, syscall.ECONNREFUSED) || time.Since(start) > time.Second {
+				t.Errorf("%s: %v after %s", address, err, time.Since(start))
+			}
+		}
+		if _, _, err := client.call("udp4", webUDP); !errors.Is(err, syscall.ECONNREFUSED) {
+			t.Errorf("%s by UDP: %v", webUDP, err)
+		}
+	})
+}
+
+func TestBackendsSeeTheClient(t *testing.T) {
+	l := newLab(t)
+	l.pod(t, "a", podA)
+	client := l.pod(t, "client", "10.77.64.20")
+	l.agent(t, gateway.BackendNftables).apply(t, service("web", webIP, podA))
+	for _, c := range []struct {
+		ns   *namespace
+		want string
+	}{{client, "10.77.64.20"}, {l.host, bridgeIP}} {
+		for network, address := range map[string]string{"tcp4": web, "udp4": webUDP} {
+			if _, seen := c.ns.mustCall(t, network, address); seen != c.want {
+				t.Errorf("%s from %s: backend sees %s", network, c.want, seen)
+			}
+		}
+	}
+}
+
+func TestBackendsSeeTheGatewayWhenItMasquerades(t *testing.T) {
+	l := newLab(t)
+	l.pod(t, "a", podA)
+	client := l.plug(t, "10.77.64.20", "")
+	a := l.agent(t, gateway.BackendNftables, "--masquerade")
+	a.apply(t, service("web", webIP, podA))
+	if _, seen := client.mustCall(t, "tcp4", web); seen != gatewayIP || !a.Hello().Masquerade {
+		t.Errorf("backend sees %s, hello says masquerade %t", seen, a.Hello().Masquerade)
+	}
+}
+
+func TestPodReachesItselfThroughItsService(t *testing.T) {
+	backends(t, func(t *testing.T, backend string) {
+		l := newLab(t)
+		pod := l.pod(t, "a", podA)
+		l.agent(t, backend).apply(t, service("web", webIP, podA))
+		for network, address := range map[string]string{"tcp4": web, "udp4": webUDP} {
+			if answered, _ := pod.mustCall(t, network, address); answered != "a" {
+				t.Errorf("%s: %s answered", network, answered)
+			}
+		}
+	})
+}
+
+func TestBackendOutsideThePodRangeNeedsNoReturnRoute(t *testing.T) {
+	backends(t, func(t *testing.T, backend string) {
+		l := newLab(t)
+		outside := l.plug(t, "10.77.1.5", "")
+		l.backend(t, outside, "outside")
+		client := l.pod(t, "client", "10.77.64.20")
+		l.agent(t, backend).apply(t, service("web", webIP, "10.77.1.5"))
+		if answered, seen := client.mustCall(t, "tcp4", web); answered != "outside" || seen != gatewayIP {
+			t.Errorf("%s answered and saw %s", answered, seen)
+		}
+	})
+}
+
+func TestConnectionSurvivesAChangeOfBackends(t *testing.T) {
+	backends(t, func(t *testing.T, backend string) {
+		l := newLab(t)
+		l.pod(t, "a", podA)
+		l.pod(t, "b", podB)
+		client := l.plug(t, "10.77.64.20", "")
+		a := l.agent(t, backend)
+		a.apply(t, service("web", webIP, podA))
+		conn, err := client.dial("tcp4", web, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		for _, services := range [][]gateway.Service{
+			{service("web", webIP, podA)}, {service("web", webIP, podA, podB)}, {service("web", webIP, podB)}, {},
+		} {
+			a.apply(t, services...)
+			if answered, _, err := ask(conn); err != nil || answered != "a" {
+				t.Fatalf("with %v: %s answers, %v", services, answered, err)
+			}
+		}
+		if _, _, err := client.call("tcp4", web); !errors.Is(err, syscall.ECONNREFUSED) {
+			t.Errorf("a new connection to a Service that is gone: %v", err)
+		}
+	})
+}
+
+func TestDatagramsFollowAChangeOfBackends(t *testing.T) {
+	backends(t, func(t *testing.T, backend string) {
+		l := newLab(t)
+		l.pod(t, "a", podA)
+		l.pod(t, "b", podB)
+		client := l.plug(t, "10.77.64.20", "")
+		a := l.agent(t, backend)
+		conn, err := client.dial("udp4", webUDP, "10.77.64.20:5353")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		a.apply(t, service("web", webIP))
+		if _, _, err := ask(conn); !errors.Is(err, syscall.ECONNREFUSED) {
+			t.Fatalf("without a backend: %v", err)
+		}
+		for name, ip := range map[string]string{"a": podA, "b": podB} {
+			a.apply(t, service("web", webIP, ip))
+			if answered, _, err := ask(conn); err != nil || answered != name {
+				t.Fatalf("with %s: %s answers, %v", name, answered, err)
+			}
+		}
+	})
+}
+
+func TestTrafficGoesOnWithoutAgent(t *testing.T) {
+	l := newLab(t)
+	l.pod(t, "a", podA)
+	l.pod(t, "b", podB)
+	client := l.plug(t, "10.77.64.20", "")
+	a := l.agent(t, gateway.BackendNftables)
+	table := service("web", webIP, podA)
+	a.apply(t, table, service("other", otherIP, podA))
+	conn, err := client.dial("tcp4", web, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	a.kill(t)
+	client.mustCall(t, "tcp4", web)
+	if answered, _, err := ask(conn); err != nil || answered != "a" {
+		t.Fatalf("%s answers, %v", answered, err)
+	}
+
+	next := l.agent(t, gateway.BackendNftables)
+	if got := next.Table(); len(got.Services) != 2 || !got.Equal(gateway.Table{Domain: "cluster.local",
+		Services: []gateway.Service{table, service("other", otherIP, podA)}}) {
+		t.Errorf("the next agent has %+v", got)
+	}
+	next.apply(t, service("web", webIP, podB))
+	if answered, _ := client.mustCall(t, "tcp4", web); answered != "b" {
+		t.Errorf("after the change %s answers", answered)
+	}
+	if answered, _, err := ask(conn); err != nil || answered != "a" {
+		t.Errorf("on the old connection %s answers, %v", answered, err)
+	}
+	if _, _, err := client.call("tcp4", otherIP+":80"); !errors.Is(err, syscall.ECONNREFUSED) {
+		t.Errorf("the Service that is gone: %v", err)
+	}
+}
+
+func TestAgentWithoutDaemonRestoresItsTable(t *testing.T) {
+	l := newLab(t)
+	l.pod(t, "a", podA)
+	client := l.plug(t, "10.77.64.20", "")
+	a := l.agent(t, gateway.BackendUserspace)
+	a.apply(t, service("web", webIP, podA))
+	a.kill(t)
+	if _, _, err := client.call("tcp4", web); !errors.Is(err, syscall.ECONNREFUSED) {
+		t.Errorf("without agent: %v", err)
+	}
+	l.gw.start(t, part("gateway", "--ip="+gatewayIP, "--pod-cidr="+podCIDR, "--service-cidr="+serviceCIDR,
+		"--state="+l.state, "--backend=userspace"))
+	eventually(t, "the Service", func() error {
+		_, _, err := client.call("tcp4", web)
+		return err
+	})
+}
+
+func TestClientStaysWithItsBackend(t *testing.T) {
+	backends(t, func(t *testing.T, backend string) {
+		l := newLab(t)
+		l.pod(t, "a", podA)
+		l.pod(t, "b", podB)
+		l.pod(t, "c", podC)
+		client := l.plug(t, "10.77.64.20", "")
+		a := l.agent(t, backend)
+		sticky := func(backends ...string) gateway.Service {
+			s := service("web", webIP, backends...)
+			s.AffinitySeconds = 10800
+			return s
+		}
+		stays := func(with string) {
+			t.Helper()
+			for range 30 {
+				if answered, _ := client.mustCall(t, "tcp4", web); answered != with {
+					t.Fatalf("%s answers after %s", answered, with)
+				}
+			}
+		}
+		ips := map[string]string{"a": podA, "b": podB, "c": podC}
+		a.apply(t, sticky(podA, podB, podC))
+		first, _ := client.mustCall(t, "tcp4", web)
+		stays(first)
+		for name, ip := range ips {
+			if name != first {
+				a.apply(t, sticky(ips[first], ip))
+				stays(first)
+			}
+		}
+		a.kill(t)
+		a = l.agent(t, backend)
+		a.apply(t, sticky(podA, podB, podC))
+		stays(first)
+		delete(ips, first)
+		var rest []string
+		for _, ip := range ips {
+			rest = append(rest, ip)
+		}
+		a.apply(t, sticky(rest...))
+		second, _ := client.mustCall(t, "tcp4", web)
+		if second == first {
+			t.Fatalf("%s still answers", first)
+		}
+		stays(second)
+	})
+}
+
+func TestProbeAsksFromThePodNetwork(t *testing.T) {
+	l := newLab(t)
+	l.pod(t, "a", podA)
+	a := l.agent(t, gateway.BackendNftables)
+	for _, c := range []struct {
+		probe   gateway.ProbeRequest
+		ok      bool
+		message string
+	}{
+		{gateway.ProbeRequest{Scheme: "tcp", Host: podA, Port: 8080}, true, ""},
+		{gateway.ProbeRequest{Scheme: "tcp", Host: podA, Port: 9}, false,
+			"dial tcp 10.77.64.10:9: connect: connection refused"},
+		{gateway.ProbeRequest{Scheme: "http", Host: podA, Port: 8081, Path: "/healthz",
+			Headers: []gateway.Header{{Name: "X-Probe", Value: "yes"}}}, true, "a yes"},
+		{gateway.ProbeRequest{Scheme: "http", Host: podA, Port: 8081, Path: "/"}, false,
+			"HTTP probe failed with statuscode: 503"},
+		{gateway.ProbeRequest{Scheme: "ftp"}, false, `unknown probe scheme "ftp"`},
+	} {
+		ok, message, err := a.Probe(timeout(t, 10*time.Second), c.probe)
+		if err != nil || ok != c.ok || message != c.message {
+			t.Errorf("%+v: %t %q %v", c.probe, ok, message, err)
+		}
+	}
+}
+
+func TestGreetingFollowsGarbage(t *testing.T) {
+	l := newLab(t)
+	a := l.agent(t, gateway.BackendNftables)
+	a.apply(t, service("web", webIP, podA))
+	for _, garbage := range []string{"\x00\xff\n", "{}\n", `{"id":"x","apply":{"services":[`, `{"id":"y"`} {
+		if _, err := fmt.Fprint(a.stdin, garbage); err != nil {
+			t.Fatal(err)
+		}
+		// The next daemon, while the last is still attached: it hears the greeting too and ignores it.
+		second, err := gateway.NewClient(timeout(t, 10*time.Second), a.attach())
+		if err != nil {
+			t.Fatalf("after %q: %v", garbage, err)
+		}
+		if len(second.Table().Services) != 1 {
+			t.Errorf("after %q the table is %+v", garbage, second.Table())
+		}
+	}
+}
+
+// Translated packets cause no ICMP redirects, by the kernel's own rule. But a pod may send what the gateway does not know
+// any more, and must not learn from it to send the rest past the gateway.
+func TestPodsAreNotRedirectedAroundTheGateway(t *testing.T) {
+	l := newLab(t)
+	pod := l.pod(t, "a", podA)
+	client := l.plug(t, "10.77.64.20", "")
+	l.agent(t, gateway.BackendNftables)
+	client.must(t, func() error {
+		pod := &net.IPNet{IP: net.ParseIP(podA), Mask: net.CIDRMask(32, 32)}
+		return netlink.RouteAdd(&netlink.Route{Dst: pod, Gw: net.ParseIP(gatewayIP)})
+	})
+	for range 5 {
+		client.mustCall(t, "tcp4", podA+":8080")
+	}
+	for name, ns := range map[string]*namespace{"backend": pod, "client": client} {
+		if n := ns.redirects(t); n != "0" {
+			t.Errorf("%s was sent %s ICMP redirects", name, n)
+		}
+	}
+}
+
+// redirects returns how many ICMP redirects have arrived in the namespace.
+func (ns *namespace) redirects(t *testing.T) string {
+	t.Helper()
+	var columns [][]string
+	ns.must(t, func() error {
+		data, err := os.ReadFile("/proc/thread-self/net/snmp")
+		for line := range strings.Lines(string(data)) {
+			if strings.HasPrefix(line, "Icmp:") {
+				columns = append(columns, strings.Fields(line))
+			}
+		}
+		return err
+	})
+	i := slices.Index(columns[0], "InRedirects")
+	return columns[1][i]
+}

@@ -1,0 +1,89 @@
+package manifests
+
+import (
+	"bytes"
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// supportIntro is the top of the page.
+const supportIntro = `# Kinds and fields
+
+This page is written from the table in ` + "`manifests/support.go`" + `; a test keeps the two equal.
+
+Podyard reads Kubernetes manifests as they are. Of each field it says one of these:
+
+* **honoured**: it means what it means in a cluster;
+* **ignored with a warning**: the manifest is accepted; ` + "`podyard render`, `podyard plan`" + ` and the status page show the warning;
+* **ignored**: accepted without a word, because nobody would expect it to do anything;
+* **refused**: the commit is refused and changes nothing that runs, because the application would not be what its manifest says.
+
+A field that does not exist in Kubernetes is an error. Values to which Kubernetes defaults (empty lists and maps, false,
+those named below) are always accepted. ` + "`[]`" + ` stands for the items of a list, ` + "`*`" + ` for the keys of a map; an
+entry covers all fields below it.
+`
+
+// supportSections are the tables of fields, in the order of the page. where names the field below which they lie.
+var supportSections = []struct {
+	title, where string
+	fields       []rule
+}{
+	{"Every object", "the object", objectFields},
+	{"Namespace", "the object", namespaceFields},
+	{"ConfigMap", "the object", configMapFields},
+	{"Secret", "the object", secretFields},
+	{"Service", "`spec`", serviceFields},
+	{"Deployment", "`spec`; for `template.spec` see Pod", slices.DeleteFunc(slices.Clone(deploymentFields), inTemplateSpec)},
+	{"Pod", "`spec` of a Pod, `spec.template.spec` of a Deployment", podFields},
+}
+
+func inTemplateSpec(r rule) bool { return strings.HasPrefix(r.path, "template.spec.") }
+
+// SupportMarkdown is docs/support.md: the table of kinds and fields for people.
+func SupportMarkdown() []byte {
+	var out bytes.Buffer
+	out.WriteString(supportIntro)
+	out.WriteString("\n## Kinds\n\nAn object of any other kind is reported Unsupported and does not stop the rest.\n\n")
+	out.WriteString("| Kind | apiVersion | | |\n|---|---|---|---|\n")
+	for _, k := range kinds {
+		fmt.Fprintf(&out, "| %s | %s | %s | %s |\n", k.name, k.apiVersion, k.word(), k.why)
+	}
+	for _, s := range supportSections {
+		fmt.Fprintf(&out, "\n## %s\n\nFields of %s.\n\n| Field | | |\n|---|---|---|\n", s.title, s.where)
+		sorted := slices.Clone(s.fields)
+		slices.SortStableFunc(sorted, func(a, b rule) int { return cmp.Compare(a.path, b.path) })
+		for _, r := range sorted {
+			fmt.Fprintf(&out, "| `%s` | %s | %s |\n", r.path, r.verdict, r.remark())
+		}
+	}
+	return out.Bytes()
+}
+
+// word is the verdict on a kind.
+func (k kind) word() string {
+	if k.verdict == ignored {
+		return "Unsupported"
+	}
+	return string(k.verdict)
+}
+
+// remark is the reason, with the values to which the rule is limited.
+func (r rule) remark() string {
+	switch {
+	case r.only != nil:
+		return fmt.Sprintf("if %s: %s", valueWords(r.only), r.why)
+	case r.unless != nil:
+		return fmt.Sprintf("unless %s: %s", valueWords(r.unless), r.why)
+	}
+	return r.why
+}
+
+func valueWords(values []any) string {
+	out := make([]string, len(values))
+	for i, v := range values {
+		out[i] = fmt.Sprintf("`%v`", v)
+	}
+	return words(out)
+}

@@ -1,0 +1,127 @@
+package manifests
+
+import (
+	"fmt"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+)
+
+// validate checks the values and references of every typed object. Upstream: pkg/apis/core/validation and
+// pkg/apis/apps/validation. Messages never quote the value of a Secret.
+func validate(set *Set) error {
+	var errs Errors
+	for _, o := range set.Objects {
+		if o.Value == nil {
+			continue
+		}
+		c := check{object: o, errs: &errs}
+		c.metadata()
+		c.value()
+		c.references(set)
+	}
+	return errs.result()
+}
+
+// check gathers what is wrong with one object.
+type check struct {
+	object *Object
+	errs   *Errors
+}
+
+func (c check) value() {
+	spec := field.NewPath("spec")
+	switch v := c.object.Value.(type) {
+	case *corev1.ConfigMap:
+		c.configMap(v)
+	case *corev1.Secret:
+		c.secret(v)
+	case *corev1.Pod:
+		c.podSpec(spec, &v.Spec)
+	case *corev1.Service:
+		c.service(spec, &v.Spec)
+	case *appsv1.Deployment:
+		c.deployment(spec, &v.Spec)
+	}
+}
+
+// add takes in one thing that is wrong.
+func (c check) add(path *field.Path, format string, args ...any) {
+	c.errs.add(c.object.errorf(path.String(), format, args...))
+}
+
+// all takes in what a function of apimachinery's util/validation says.
+func (c check) all(path *field.Path, messages []string) {
+	for _, message := range messages {
+		c.add(path, "%s", message)
+	}
+}
+
+// list takes in an ErrorList of apimachinery, of which Detail does not repeat the value.
+func (c check) list(errs field.ErrorList) {
+	for _, e := range errs {
+		message := e.Detail
+		if message == "" {
+			message = e.Type.String()
+		}
+		c.errs.add(c.object.errorf(e.Field, "%s", message))
+	}
+}
+
+// oneOf takes a value that must be one of several; the empty one is for defaults to fill.
+func oneOf[T ~string](c check, path *field.Path, value T, allowed ...T) {
+	for _, a := range allowed {
+		if value == a {
+			return
+		}
+	}
+	if value != "" {
+		c.add(path, "must be one of %s", words(allowed))
+	}
+}
+
+func words[T ~string](list []T) string {
+	out := ""
+	for i, word := range list {
+		switch {
+		case i > 0 && i == len(list)-1:
+			out += " or "
+		case i > 0:
+			out += ", "
+		}
+		out += string(word)
+	}
+	return out
+}
+
+// notNegative takes a number that may be missing.
+func notNegative[T int32 | int64](c check, path *field.Path, value *T) {
+	if value != nil && *value < 0 {
+		c.add(path, "must be greater than or equal to 0")
+	}
+}
+
+// unique returns a function that reports names seen before. what says what the names are of.
+func (c check) unique(what string) func(path *field.Path, name string) {
+	seen := map[string]bool{}
+	return func(path *field.Path, name string) {
+		if name != "" && seen[name] {
+			c.add(path, "%s %s is there twice", what, name)
+		}
+		seen[name] = true
+	}
+}
+
+// errorf is an error at a field of an object.
+func (o *Object) errorf(field, format string, args ...any) *Error {
+	return &Error{Position: o.positionOf(field), Object: o.Ref, Field: field, Message: fmt.Sprintf(format, args...)}
+}
+
+// positionOf is where a field is written, as far as is known.
+func (o *Object) positionOf(field string) Position {
+	if o.document == nil {
+		return o.Position
+	}
+	return o.document.at(field)
+}

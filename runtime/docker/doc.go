@@ -1,0 +1,18 @@
+// Package docker runs pods on a plain Docker engine: it carries out the verbs of package runtime.
+//
+// In: verbs on one sandbox, container, image or volume, and the engine's events. Out: runtime.State, kept in memory by
+// one filtered event stream (watch.go) and by an inspection after every verb (observe.go), so that asking for it costs
+// the engine nothing.
+//
+// A pod is a sandbox container that owns the network, the IPC namespace, the address and the mounts, and one container
+// per attempt of each of its containers that joins it. Names and labels are those of dockershim and cri-dockerd
+// (naming.go), which log and metrics agents know. The engine is the only store: what was asked for is in labels, so a
+// daemon that starts anew finds everything. Nothing that lacks this instance's label is ever changed.
+//
+// The steps of a pod's life are in sandbox.go, container.go, volume.go and files.go; what Kubernetes' fields mean to
+// Docker is in convert.go, resources.go, security.go and dns.go; what all pods share is in infra.go, network.go and
+// gateway.go.
+//
+// Read next: runtime, the contract; runtime/docker/sandbox, the process in the sandbox; runtime/docker/writer, the
+// helper that swaps files in it; gateway, which serves names and Service addresses.
+package docker

@@ -1,0 +1,117 @@
+package docker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/distribution/reference"
+	"github.com/docker/docker/api/types/image"
+
+	"github.com/podyard/podyard/runtime"
+)
+
+// images are the references that were pulled or asked for, as they were found last.
+type images struct {
+	mu    sync.Mutex
+	known map[string]runtime.Image
+}
+
+func (i *images) snapshot() map[string]runtime.Image {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return maps.Clone(i.known)
+}
+
+// set keeps when the registry was asked last, as long as the content is the one it named.
+func (i *images) set(ref string, found runtime.Image) runtime.Image {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if old := i.known[ref]; found.PulledAt.IsZero() && found.ID == old.ID {
+		found.PulledAt = old.PulledAt
+	}
+	i.known[ref] = found
+	return found
+}
+
+// PullImage implements runtime.Images.
+func (e *Engine) PullImage(ctx context.Context, ref string) (runtime.Image, error) {
+	if _, err := reference.ParseNormalizedNamed(ref); err != nil {
+		return runtime.Image{}, fmt.Errorf("pull image %s: %w: %w", ref, runtime.ErrInvalid, err)
+	}
+	if err := e.pull(ctx, ref); err != nil {
+		_, _ = e.ImageStatus(ctx, ref) // what is here counts even if the registry did not answer
+		return runtime.Image{}, wrap("pull", "image "+ref, err)
+	}
+	found, err := e.inspectImage(ctx, ref)
+	if err != nil {
+		return runtime.Image{}, err
+	}
+	found.PulledAt = time.Now()
+	return e.images.set(ref, found), nil
+}
+
+func (e *Engine) pull(ctx context.Context, ref string) error {
+	auth, err := registryAuth(ctx, ref)
+	if err != nil {
+		return err
+	}
+	progress, err := e.cli.ImagePull(ctx, ref, image.PullOptions{RegistryAuth: auth})
+	if err != nil {
+		return err
+	}
+	defer progress.Close()
+	return streamError(progress)
+}
+
+// ImageStatus implements runtime.Images.
+func (e *Engine) ImageStatus(ctx context.Context, ref string) (runtime.Image, error) {
+	found, err := e.inspectImage(ctx, ref)
+	if errors.Is(err, runtime.ErrNotFound) {
+		e.images.set(ref, runtime.Image{})
+	}
+	if err != nil {
+		return runtime.Image{}, err
+	}
+	return e.images.set(ref, found), nil
+}
+
+func (e *Engine) inspectImage(ctx context.Context, ref string) (runtime.Image, error) {
+	found, err := e.cli.ImageInspect(ctx, ref)
+	if err != nil {
+		return runtime.Image{}, wrap("inspect", "image "+ref, err)
+	}
+	out := runtime.Image{ID: found.ID, Digest: digestOf(ref, found.RepoDigests)}
+	if found.Config != nil {
+		out.User = found.Config.User
+	}
+	return out, nil
+}
+
+// digestOf picks the digest of the repository that the reference names.
+func digestOf(ref string, digests []string) string {
+	named, err := reference.ParseNormalizedNamed(ref)
+	if err != nil {
+		return ""
+	}
+	for _, d := range digests {
+		if other, err := reference.ParseNormalizedNamed(d); err == nil && other.Name() == named.Name() {
+			return d
+		}
+	}
+	return ""
+}
+
+// lookAtImages finds out what became of the images that are known.
+func (e *Engine) lookAtImages(ctx context.Context) error {
+	for ref := range e.images.snapshot() {
+		if _, err := e.ImageStatus(ctx, ref); err != nil && !errors.Is(err, runtime.ErrNotFound) && !strings.Contains(err.Error(), "invalid reference") {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,124 @@
+package docker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	cerrdefs "github.com/containerd/errdefs"
+	"github.com/docker/docker/api/types/filters"
+	"github.com/docker/docker/api/types/network"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/podyard/podyard/runtime"
+)
+
+// Teardown implements runtime.Setup. It goes on after a failure, so that as little as possible is left.
+func (e *Engine) Teardown(ctx context.Context, volumes bool, report func(string)) error {
+	if report == nil {
+		report = func(string) {}
+	}
+	e.ensuring.Lock()
+	defer e.ensuring.Unlock()
+	e.leaveGateway()
+	e.syncing.Lock()
+	err := e.list(ctx)
+	e.syncing.Unlock()
+	if err != nil {
+		return err
+	}
+	err = errors.Join(
+		e.removePods(ctx, report),
+		e.removeGateway(ctx, report),
+		e.removeVolumes(ctx, volumes, report),
+		e.removeNetwork(ctx, report),
+		e.removeImages(ctx, report),
+	)
+	e.setShared(shared{})
+	e.cache.setServiceCIDR("")
+	return err
+}
+
+func (e *Engine) removePods(ctx context.Context, report func(string)) error {
+	group, groupCtx := errgroup.WithContext(ctx)
+	group.SetLimit(inspections)
+	lines := make(chan string)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for line := range lines {
+			report(line)
+		}
+	}()
+	for _, pod := range podsOf(e.cache.all()) {
+		group.Go(func() error { return e.removePod(groupCtx, pod, lines) })
+	}
+	err := group.Wait()
+	close(lines)
+	<-done
+	return err
+}
+
+func (e *Engine) removePod(ctx context.Context, pod runtime.Pod, lines chan<- string) error {
+	if err := e.RemoveSandbox(ctx, pod.ID); err != nil {
+		return err
+	}
+	lines <- fmt.Sprintf("removed pod %s/%s", pod.Manifest.Namespace, pod.Manifest.Name)
+	return nil
+}
+
+// removeGateway removes the agents, then the holder, then whatever else carries our label.
+func (e *Engine) removeGateway(ctx context.Context, report func(string)) error {
+	for _, agents := range []bool{true, false} {
+		for _, en := range e.cache.all() {
+			if en.role == roleSandbox || en.role == roleContainer || (en.role == roleAgent) != agents {
+				continue
+			}
+			if err := e.remove(ctx, en.id); err != nil {
+				return wrap("remove", "container "+en.name, err)
+			}
+			report("removed container " + en.name)
+		}
+	}
+	return nil
+}
+
+func (e *Engine) removeVolumes(ctx context.Context, persistent bool, report func(string)) error {
+	list, err := e.volumes(ctx, e.ours())
+	if err != nil {
+		return err
+	}
+	for _, v := range list {
+		if v.Labels[labelPersistent] == "true" && !persistent {
+			continue
+		}
+		if err := e.removeVolume(ctx, v.Name); err != nil {
+			return err
+		}
+		report("removed volume " + v.Name)
+	}
+	return nil
+}
+
+func (e *Engine) removeNetwork(ctx context.Context, report func(string)) error {
+	list, err := e.cli.NetworkList(ctx, network.ListOptions{Filters: filters.NewArgs(filters.Arg("label", labelInstance+"="+e.options.Instance))})
+	if err != nil {
+		return wrap("list", "networks", err)
+	}
+	for _, n := range list {
+		err := e.cli.NetworkRemove(ctx, n.ID)
+		if err != nil && !cerrdefs.IsNotFound(err) {
+			return wrap("remove", "network "+n.Name, err)
+		}
+		report("removed network " + n.Name)
+	}
+	return nil
+}
+
+func (e *Engine) removeImages(ctx context.Context, report func(string)) error {
+	removed, err := e.removeInfra(ctx, "")
+	for _, ref := range removed {
+		report("removed image " + ref)
+	}
+	return err
+}

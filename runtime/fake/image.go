@@ -1,0 +1,104 @@
+package fake
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/podyard/podyard/runtime"
+)
+
+// Push puts new content under a reference into the registry; what was pulled before stays as it is. A Local program
+// comes to the host as well, as if it had been built there.
+func (e *Engine) Push(ref string, program Program) {
+	e.locked(func() { e.push(ref, program) })
+}
+
+func (e *Engine) push(ref string, program Program) {
+	e.versions[ref]++
+	e.registry[ref] = program
+	if program.Local {
+		id := e.keep(ref)
+		e.local[ref] = runtime.Image{ID: id, User: program.User}
+		e.touch()
+	}
+}
+
+// keep brings the registry's content to the host and returns its ID.
+func (e *Engine) keep(ref string) string {
+	id := "sha256:" + digest(ref, e.versions[ref])
+	e.programs[id] = e.registry[ref]
+	return id
+}
+
+// RemoveImage removes an image from the host behind everybody's back. Containers that use it keep it.
+func (e *Engine) RemoveImage(ref string) {
+	e.locked(func() {
+		delete(e.programs, e.local[ref].ID)
+		delete(e.local, ref)
+		e.touch()
+	})
+}
+
+// PullImage implements runtime.Images.
+func (e *Engine) PullImage(ctx context.Context, ref string) (image runtime.Image, err error) {
+	err = e.do(ctx, "PullImage", ref, func() error {
+		e.asked[ref] = true
+		program, known := e.registry[ref]
+		if !known || program.Missing {
+			return fmt.Errorf("manifest unknown: %w", runtime.ErrNotFound)
+		}
+		if program.PullError != "" {
+			return errors.New(program.PullError)
+		}
+		id := e.keep(ref)
+		image = runtime.Image{ID: id, Digest: repository(ref) + "@" + id, PulledAt: now(), User: program.User}
+		e.local[ref] = image
+		e.touch()
+		return nil
+	})
+	if err != nil {
+		return runtime.Image{}, err
+	}
+	return image, nil
+}
+
+// ImageStatus implements runtime.Images.
+func (e *Engine) ImageStatus(ctx context.Context, ref string) (image runtime.Image, err error) {
+	err = e.do(ctx, "ImageStatus", ref, func() error {
+		e.asked[ref] = true
+		found, ok := e.local[ref]
+		if !ok {
+			return runtime.ErrNotFound
+		}
+		image = found
+		return nil
+	})
+	if err != nil {
+		return runtime.Image{}, err
+	}
+	return image, nil
+}
+
+// repository is a reference without its tag and digest.
+func repository(ref string) string {
+	ref, _, _ = strings.Cut(ref, "@")
+	if colon := strings.LastIndexByte(ref, ':'); colon > strings.LastIndexByte(ref, '/') {
+		ref = ref[:colon]
+	}
+	return ref
+}
+
+// content finds what a container is to run: the pinned content, or what the reference means on this host.
+func (e *Engine) content(config runtime.ContainerConfig) (id string, program Program, err error) {
+	id = config.ImageID
+	if id == "" {
+		id = e.local[config.Image].ID
+	}
+	program, ok := e.programs[id]
+	if !ok {
+		return "", Program{}, fmt.Errorf("image %s: %w", config.Image, runtime.ErrNotFound)
+	}
+	return id, program, nil
+}

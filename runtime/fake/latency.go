@@ -1,0 +1,52 @@
+package fake
+
+import (
+	"context"
+	"fmt"
+	"hash/fnv"
+	"time"
+)
+
+// defaultLatency is what verbs take at least, in the proportions measured on Docker. Verbs not named take no time.
+var defaultLatency = map[string]time.Duration{
+	"Ensure":          200 * time.Millisecond,
+	"Teardown":        200 * time.Millisecond,
+	"PullImage":       250 * time.Millisecond,
+	"CreateSandbox":   50 * time.Millisecond,
+	"StartSandbox":    150 * time.Millisecond,
+	"RemoveSandbox":   80 * time.Millisecond,
+	"WriteVolume":     20 * time.Millisecond,
+	"CreateContainer": 50 * time.Millisecond,
+	"StartContainer":  80 * time.Millisecond,
+	"StopContainer":   20 * time.Millisecond,
+	"RemoveContainer": 50 * time.Millisecond,
+	"Exec":            30 * time.Millisecond,
+	"Probe":           2 * time.Millisecond,
+	"Route":           10 * time.Millisecond,
+}
+
+// spread lengthens a latency by up to a quarter, by a hash of what is asked. So two verbs that begin at one instant of a
+// synctest bubble do not end at one instant too, and the order of their effects does not depend on the scheduler.
+func spread(latency time.Duration, verb, object string, nth int) time.Duration {
+	if latency < 4 {
+		return latency
+	}
+	h := fnv.New64a()
+	fmt.Fprintf(h, "%s %s %d", verb, object, nth)
+	return latency + time.Duration(h.Sum64()%uint64(latency/4))
+}
+
+// sleep waits for d or for the end of ctx, whichever comes first.
+func sleep(ctx context.Context, d time.Duration) error {
+	if d <= 0 || ctx.Err() != nil {
+		return ctx.Err()
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

@@ -1,0 +1,149 @@
+package fake
+
+import (
+	"cmp"
+	"context"
+	"maps"
+	"slices"
+
+	"github.com/podyard/podyard/runtime"
+)
+
+// serviceCIDR is the slice for ClusterIPs; pods have addresses below it.
+const serviceCIDR = "10.89.192.0/18"
+
+// Watch implements runtime.Observer.
+func (e *Engine) Watch(ctx context.Context) (<-chan struct{}, error) {
+	signals := make(chan struct{}, 1)
+	err := e.do(ctx, "Watch", "", func() error {
+		e.watchers[signals] = true
+		return nil
+	})
+	if err != nil {
+		e.unwatch(signals)
+		return nil, err
+	}
+	context.AfterFunc(ctx, func() { e.unwatch(signals) })
+	return signals, nil
+}
+
+func (e *Engine) unwatch(signals chan struct{}) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	delete(e.watchers, signals)
+	close(signals)
+}
+
+// State implements runtime.Observer.
+func (e *Engine) State(ctx context.Context) (*runtime.State, error) {
+	var state runtime.State
+	err := e.do(ctx, "State", "", func() error {
+		state = e.snapshot()
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &state, nil
+}
+
+// locked runs a change and tells the world.
+func (e *Engine) locked(change func()) {
+	e.mu.Lock()
+	change()
+	e.publish()
+	e.mu.Unlock()
+	e.drain()
+}
+
+// touch marks that something changed.
+func (e *Engine) touch() { e.dirty = true }
+
+// publish signals the watchers and notes the state for OnChange, if anything changed.
+func (e *Engine) publish() {
+	if !e.dirty {
+		return
+	}
+	e.dirty = false
+	if e.options.OnChange != nil {
+		e.pending = append(e.pending, e.snapshot())
+	}
+	if e.dropEvents || e.down {
+		return
+	}
+	e.signal()
+}
+
+func (e *Engine) signal() {
+	for signals := range e.watchers {
+		select {
+		case signals <- struct{}{}:
+		default: // one is waiting already; it means the same
+		}
+	}
+}
+
+// drain gives the noted states to OnChange. One goroutine does so for all, so they keep their order.
+func (e *Engine) drain() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.draining {
+		return
+	}
+	e.draining = true
+	defer func() { e.draining = false }()
+	for len(e.pending) > 0 {
+		state := e.pending[0]
+		e.pending = e.pending[1:]
+		e.show(state)
+	}
+}
+
+// show calls OnChange without the lock, and has the lock again even if OnChange ends the goroutine.
+func (e *Engine) show(state runtime.State) {
+	e.mu.Unlock()
+	defer e.mu.Lock()
+	e.options.OnChange(state)
+}
+
+func (e *Engine) snapshot() runtime.State {
+	state := runtime.State{
+		Instance:    e.options.Instance,
+		Host:        maps.Clone(e.options.Host),
+		Images:      map[string]runtime.Image{},
+		Routes:      runtime.Routes{Services: slices.Clone(e.routes.Services), Endpoints: slices.Clone(e.routes.Endpoints)},
+		ServiceCIDR: serviceCIDR,
+	}
+	for ref := range e.asked {
+		state.Images[ref] = e.local[ref]
+	}
+	containers := e.containersBySandbox()
+	for _, s := range e.sortedSandboxes() {
+		pod := s.observe()
+		pod.Containers = containers[s.id]
+		state.Pods = append(state.Pods, pod)
+	}
+	return state
+}
+
+func (e *Engine) sortedSandboxes() []*sandbox {
+	return slices.SortedFunc(maps.Values(e.sandboxes), func(a, b *sandbox) int {
+		return cmp.Or(cmp.Compare(a.key.namespace, b.key.namespace), cmp.Compare(a.key.name, b.key.name),
+			cmp.Compare(a.key.uid, b.key.uid), cmp.Compare(a.id, b.id))
+	})
+}
+
+func (e *Engine) containersBySandbox() map[string][]runtime.Container {
+	out := map[string][]runtime.Container{}
+	for _, c := range e.sortedContainers() {
+		out[c.sandbox.id] = append(out[c.sandbox.id], c.observe())
+	}
+	return out
+}
+
+func (e *Engine) sortedContainers() []*container {
+	return slices.SortedFunc(maps.Values(e.containers), func(a, b *container) int {
+		return cmp.Or(cmp.Compare(a.config.Name, b.config.Name), cmp.Compare(a.config.Attempt, b.config.Attempt),
+			cmp.Compare(a.id, b.id))
+	})
+}

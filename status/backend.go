@@ -1,0 +1,97 @@
+package status
+
+import (
+	"context"
+	"errors"
+	"io"
+	"time"
+)
+
+// Reader answers questions. It is called from several goroutines at once.
+type Reader interface {
+	Live
+	History
+}
+
+// Live says what is so now.
+type Live interface {
+	// Snapshot is cheap: it is called for every page that is open, whenever Watch signals.
+	Snapshot(ctx context.Context) (Snapshot, error)
+	// Watch signals on the channel when a Snapshot would differ. Signals are coalesced. The channel is closed when ctx
+	// ends.
+	Watch(ctx context.Context) (<-chan struct{}, error)
+	// Logs copies a container's output to w. With Follow it returns when the container ends or ctx does.
+	Logs(ctx context.Context, request LogRequest, w io.Writer) error
+}
+
+// History says what was. A revision is named by its number (14, r14) or the beginning of its commit's hash.
+type History interface {
+	// Revisions returns at most limit revisions, newest first, with numbers below before (0: from the newest).
+	Revisions(ctx context.Context, before uint64, limit int) ([]Revision, error)
+	Revision(ctx context.Context, rev string) (RevisionDetail, error)
+	// Diff compares two revisions. An empty from is the one before to; an empty to is the one that runs.
+	Diff(ctx context.Context, from, to string) ([]ObjectDiff, error)
+}
+
+// Controller acts. Only the unix socket leads to it.
+type Controller interface {
+	// Plan says what would be done, and does nothing.
+	Plan(ctx context.Context, request PlanRequest) (PlanResult, error)
+	// Sync looks at every source now instead of at the next poll.
+	Sync(ctx context.Context) error
+	// Rollback returns to a revision and holds there. It returns the revision that this makes.
+	Rollback(ctx context.Context, rev, reason string) (Revision, error)
+	// Resume ends a hold.
+	Resume(ctx context.Context) error
+	// Shutdown ends the daemon. Pods keep running.
+	Shutdown(ctx context.Context) error
+}
+
+// LogRequest says whose log is wanted, and which part.
+type LogRequest struct {
+	Namespace, Pod string
+	// Container may be empty if the pod has only one.
+	Container string
+	Follow    bool
+	// Previous asks for the attempt before the latest.
+	Previous   bool
+	Timestamps bool
+	// Tail is the number of last lines; negative for all.
+	Tail int
+	// Since is zero for the whole log.
+	Since time.Time
+}
+
+// PlanRequest says what to plan for: a revision, or rendered manifests, or with neither the newest commit.
+type PlanRequest struct {
+	Revision string `json:"revision,omitempty"`
+	// Manifests is YAML as rendered by the command line: the daemon may not see the same files. It may hold secrets.
+	Manifests string `json:"manifests,omitempty"`
+}
+
+// PlanResult is what would be done.
+type PlanResult struct {
+	// Changes to objects, against what is applied now.
+	Changes []Change `json:"changes"`
+	// Actions, in order.
+	Actions  []PlannedAction `json:"actions"`
+	Warnings []string        `json:"warnings,omitempty"`
+}
+
+// PlannedAction is one thing to do, and why.
+type PlannedAction struct {
+	Action string `json:"action"`
+	Reason string `json:"reason"`
+}
+
+// Errors that Reader and Controller wrap and Client returns again. Anything else is an internal error.
+var (
+	// ErrNotFound: there is no such revision, pod or container.
+	ErrNotFound = errors.New("not found")
+	// ErrInvalid: the request makes no sense; the message says why.
+	ErrInvalid = errors.New("invalid")
+	// ErrConflict: not in this state, as a resume without a hold.
+	ErrConflict = errors.New("conflict")
+	// ErrUnavailable: not yet, or not now; ask again.
+	ErrUnavailable = errors.New("unavailable")
+)

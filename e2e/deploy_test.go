@@ -123,8 +123,9 @@ func TestABadCommitChangesNothing(t *testing.T) {
 
 	h.commit("Good again", map[string]string{"web.yaml": web(1, "--version=1")})
 	h.awaitOutcome("Good again", status.Succeeded)
-	if now := h.pods("web-"); len(now) != 1 || now[0].Name != before {
-		t.Errorf("the pod that served all the time was replaced: %v", now)
+	h.await("the broken pod to go", func() bool { return len(h.pods("web-")) == 1 })
+	if now := h.pods("web-"); now[0].Name != before {
+		t.Errorf("the pod that served all the time was replaced by %s", now[0].Name)
 	}
 }
 

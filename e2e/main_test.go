@@ -61,8 +61,8 @@ func makeImages() error {
 	if err != nil {
 		return fmt.Errorf("the tests need Debian's busybox-static: %w", err)
 	}
-	files := []file{{"bin/busybox", busybox, 0o755}, {"www/healthz", []byte("ok\n"), 0o644}, {"www/readyz", []byte("ok\n"), 0o644}}
-	for _, applet := range []string{"sh", "cat", "env", "wget", "httpd", "sleep", "nslookup", "nc", "id", "ls", "stat", "hostname"} {
+	files := []file{{"bin/busybox", busybox, 0o755}, {"www/healthz", []byte("ok\n"), 0o644}, {"www/readyz", []byte("ok\n"), 0o644}, {"www/health", []byte("ok\n"), 0o644}}
+	for _, applet := range []string{"sh", "cat", "date", "env", "wget", "httpd", "sleep", "nslookup", "nc", "id", "ls", "stat", "hostname"} {
 		files = append(files, file{"bin/" + applet, []byte("#!/bin/busybox sh\nexec /bin/busybox " + applet + " \"$@\"\n"), 0o755})
 	}
 	for name, script := range standIns {
@@ -77,7 +77,7 @@ var standIns = map[string]string{
 	"podinfo":      `for a; do case $a in --port=*) p=${a#--port=};; esac; done; exec /bin/busybox httpd -f -p "$p" -h /www` + "\n",
 	"podcli":       `exec /bin/busybox wget -q -O /dev/null "http://$3"` + "\n",
 	"redis-server": `exec /bin/busybox httpd -f -p 6379 -h /www` + "\n",
-	"redis-cli":    `exec /bin/busybox nc -z 127.0.0.1 6379` + "\n",
+	"redis-cli":    `exec /bin/busybox wget -q -O /dev/null http://127.0.0.1:6379/healthz` + "\n",
 }
 
 type file struct {

@@ -37,7 +37,7 @@ spec:
   - name: main
     image: ` + toolsImage + `
     command: [sh, -c]
-    args: ["echo $(COLOR) $$(NOT) $GREETING; exec sleep 1000"]
+    args: ["echo '$(COLOR) $$(NOT)' $GREETING; exec sleep 1000"]
     workingDir: /www
     envFrom: [{prefix: CFG_, configMapRef: {name: config}}]
     env:

@@ -4,8 +4,11 @@ package gateway
 
 import (
 	"context"
+	"errors"
 	"net/netip"
 )
+
+var errUnsupported = errors.New("needs Linux: the gateway runs inside the engine's containers")
 
 func addLocalRoute(netip.Prefix) error { return errUnsupported }
 

@@ -115,6 +115,7 @@ func (d *docker) create(t *testing.T, config container.Config, host container.Ho
 		endpoint := &network.EndpointSettings{IPAMConfig: &network.EndpointIPAMConfig{IPv4Address: ip}}
 		networks = &network.NetworkingConfig{EndpointsConfig: map[string]*network.EndpointSettings{d.name: endpoint}}
 		if versions.LessThan(d.ClientVersion(), "1.44") {
+			//lint:ignore SA1019 engines before API 1.44 know no other field
 			config.MacAddress = mac
 		} else {
 			endpoint.MacAddress = mac

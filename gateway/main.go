@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -81,6 +80,3 @@ func version() string {
 	}
 	return info.Main.Version
 }
-
-// errUnsupported is what the agent's kernel parts return where there is no Linux.
-var errUnsupported = errors.New("needs Linux: the gateway runs inside the engine's containers")

@@ -3,10 +3,13 @@ package manifests
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"reflect"
 	"regexp"
+	"slices"
 	"strings"
 
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	strictjson "sigs.k8s.io/json"
@@ -31,13 +34,14 @@ func decode(d *document, defaultNamespace string) (*Object, []Warning, error) {
 		object.Raw.SetNamespace(defaultNamespace)
 	}
 	value := newValue()
-	if err := object.decodeInto(value); err != nil {
+	strict, err := object.decodeInto(value)
+	if err != nil {
 		return nil, nil, err
 	}
 	setDefaults(value)
 	object.Value = value
 	warnings, errs := checkFields(object)
-	return object, warnings, errs.result()
+	return object, warnings, append(strict, errs...).result()
 }
 
 // clusterScoped are the kinds of ours that live outside namespaces.
@@ -63,28 +67,33 @@ func newObject(d *document) *Object {
 // identified refuses an object without apiVersion, kind or name.
 func (o *Object) identified() error {
 	for _, part := range []struct{ field, value string }{{"apiVersion", o.APIVersion}, {"kind", o.Kind}, {"metadata.name", o.Name}} {
-		if part.value == "" {
-			return &Error{Position: o.document.at(part.field), Object: o.Ref, Field: part.field, Message: "is missing"}
+		if part.value != "" {
+			continue
 		}
+		e := &Error{Position: o.document.at(part.field), Object: o.Ref, Field: part.field, Message: "is missing"}
+		if _, found, err := unstructured.NestedString(o.Raw.Object, strings.Split(part.field, ".")...); err != nil && !found {
+			e.Message = "must be a string: put it in quotes"
+		}
+		return e
 	}
 	return nil
 }
 
-// decodeInto decodes strictly: an unknown field, a field of the wrong case, or a value of the wrong type is an error.
-func (o *Object) decodeInto(value any) error {
+// decodeInto decodes strictly: an unknown field, or one of the wrong case, is among the first errors, with which the
+// object can still be told; a value of the wrong type is the second.
+func (o *Object) decodeInto(value any) (strict Errors, err error) {
 	text, err := json.Marshal(o.Raw.Object)
 	if err != nil {
-		return &Error{Position: o.Position, Object: o.Ref, Message: err.Error()}
+		return nil, &Error{Position: o.Position, Object: o.Ref, Message: "cannot be written as JSON"}
 	}
-	strict, err := strictjson.UnmarshalStrict(text, value)
-	var errs Errors
-	for _, e := range strict {
-		errs.add(o.strictError(e))
+	found, err := strictjson.UnmarshalStrict(text, value)
+	for _, e := range found {
+		strict.add(o.strictError(e))
 	}
 	if err != nil {
-		errs.add(o.typeError(err))
+		return nil, append(strict, o.typeError(err)).result()
 	}
-	return errs.result()
+	return strict, nil
 }
 
 var strictMessage = regexp.MustCompile(`^(unknown|duplicate) field "(.*)"$`)
@@ -97,31 +106,33 @@ func (o *Object) strictError(err error) *Error {
 	return &Error{Position: o.document.at(m[2]), Object: o.Ref, Field: m[2], Message: m[1] + " field"}
 }
 
-// typeError rewords what encoding/json says of a value of the wrong type. A quantity or port that does not parse says so
-// in its own words, which may quote the value; Secrets hold neither.
+// typeError rewords what encoding/json says of a value of the wrong type. It quotes no value.
 func (o *Object) typeError(err error) *Error {
-	e := &Error{Position: o.Position, Object: o.Ref, Message: strings.TrimPrefix(err.Error(), "json: ")}
-	if o.Kind == "Secret" {
-		e.Message = "data must map keys to base64, stringData keys to strings"
+	if field := badQuantity(o.Raw.Object, ""); field != "" {
+		return &Error{Position: o.document.at(field), Object: o.Ref, Field: field, Message: "must be a quantity, as 100m, 0.5 or 64Mi"}
 	}
-	path, want, got := wrongType(err)
-	if path == "" {
-		return e
+	m := typeMessage.FindStringSubmatch(err.Error())
+	if m == nil {
+		return &Error{Position: o.Position, Object: o.Ref, Message: "has a value of the wrong form: " + o.plainMessage(err)}
 	}
-	e.Field, e.Position = path, o.document.at(o.indexed(path))
-	e.Message = fmt.Sprintf("must be %s, not %s", want, got)
+	got, want := m[1], wantedWord(m[3])
+	field := strings.Join(locate(o.Raw.Object, strings.Split(m[2], "."), got), ".")
+	e := &Error{Position: o.document.at(field), Object: o.Ref, Field: field, Message: fmt.Sprintf("must be %s, not %s", want, article(got))}
+	if got == "number" && strings.HasPrefix(m[3], "int") {
+		e.Message = "must be a whole number of " + strings.TrimPrefix(m[3], "int") + " bits"
+	}
 	return e
 }
 
-var typeMessage = regexp.MustCompile(`cannot unmarshal (\S+)(?: \S+)? into Go struct field [^.]*\.(\S+) of type (\S+)`)
-
-func wrongType(err error) (path, want, got string) {
-	m := typeMessage.FindStringSubmatch(err.Error())
-	if m == nil {
-		return "", "", ""
+// plainMessage is the decoder's, which may quote what it could not decode; of a Secret nothing is quoted.
+func (o *Object) plainMessage(err error) string {
+	if o.Kind == "Secret" {
+		return "data must map keys to base64, stringData keys to strings"
 	}
-	return m[2], wantedWord(m[3]), article(m[1])
+	return strings.TrimPrefix(err.Error(), "json: ")
 }
+
+var typeMessage = regexp.MustCompile(`cannot unmarshal (\S+)(?: \S+)? into Go struct field [^.]*\.(\S+) of type (\S+)`)
 
 func wantedWord(goType string) string {
 	switch {
@@ -151,19 +162,105 @@ func article(word string) string {
 	}
 }
 
-// indexed guesses the list items that a path of encoding/json leaves out, by walking to the first that has the field.
-func (o *Object) indexed(path string) string {
-	var out []string
-	current := any(o.Raw.Object)
-	for _, step := range strings.Split(path, ".") {
-		if list, ok := current.([]any); ok && len(list) > 0 {
-			out[len(out)-1] += "[0]"
-			current = list[0]
+// locate completes a path of encoding/json, which leaves out list items: the first items along which the path leads to a
+// value of the kind that it complains about.
+func locate(value any, path []string, kind string) []string {
+	if list, ok := value.([]any); ok {
+		for i, item := range list {
+			if rest := locate(item, path, kind); rest != nil {
+				return append([]string{fmt.Sprintf("[%d]", i)}, rest...)
+			}
 		}
-		m, _ := current.(map[string]any)
-		out, current = append(out, step), m[step]
+		return nil
 	}
-	return strings.Join(out, ".")
+	if len(path) == 0 {
+		if jsonKind(value) == kind {
+			return []string{}
+		}
+		return nil
+	}
+	object, _ := value.(map[string]any)
+	next, ok := object[path[0]]
+	if !ok {
+		return nil
+	}
+	if len(path) == 1 && jsonKind(next) == kind {
+		return []string{path[0]}
+	}
+	rest := locate(next, path[1:], kind)
+	if rest == nil {
+		return nil
+	}
+	if len(rest) > 0 && strings.HasPrefix(rest[0], "[") {
+		return append([]string{path[0] + rest[0]}, rest[1:]...)
+	}
+	return append([]string{path[0]}, rest...)
+}
+
+// jsonKind is encoding/json's word for a value.
+func jsonKind(value any) string {
+	switch value.(type) {
+	case string:
+		return "string"
+	case bool:
+		return "bool"
+	case int64, float64:
+		return "number"
+	case []any:
+		return "array"
+	case map[string]any:
+		return "object"
+	default:
+		return "null"
+	}
+}
+
+// badQuantity finds the first field that should hold a quantity and does not, in the order of keys.
+func badQuantity(value any, path string) string {
+	switch value := value.(type) {
+	case []any:
+		for i, item := range value {
+			if found := badQuantity(item, fmt.Sprintf("%s[%d]", path, i)); found != "" {
+				return found
+			}
+		}
+	case map[string]any:
+		for _, key := range slices.Sorted(maps.Keys(value)) {
+			at := strings.TrimPrefix(path+"."+key, ".")
+			if found := badQuantityAt(key, value[key], at); found != "" {
+				return found
+			}
+		}
+	}
+	return ""
+}
+
+func badQuantityAt(key string, value any, at string) string {
+	switch key {
+	case "limits", "requests":
+		quantities, _ := value.(map[string]any)
+		for _, name := range slices.Sorted(maps.Keys(quantities)) {
+			if !isQuantity(quantities[name]) {
+				return at + "." + name
+			}
+		}
+		return ""
+	case "sizeLimit", "divisor":
+		if !isQuantity(value) {
+			return at
+		}
+		return ""
+	}
+	return badQuantity(value, at)
+}
+
+func isQuantity(value any) bool {
+	switch value.(type) {
+	case string, int64, float64:
+		_, err := resource.ParseQuantity(fmt.Sprint(value))
+		return err == nil
+	}
+	return value == nil
 }
 
 // metaOf is the metadata of a typed object.

@@ -92,17 +92,14 @@ func defaultContainer(c *corev1.Container) {
 	}
 }
 
-// pullPolicy is Always for the tag latest, written or not, and IfNotPresent for any other tag and for digests.
+// pullPolicy is Always for the tag latest and where there is neither tag nor digest, IfNotPresent else.
 func pullPolicy(image string) corev1.PullPolicy {
 	name, digest, _ := strings.Cut(image, "@")
-	if digest != "" {
-		return corev1.PullIfNotPresent
+	_, tag, tagged := strings.Cut(name[strings.LastIndex(name, "/")+1:], ":")
+	if tag == "latest" || !tagged && digest == "" {
+		return corev1.PullAlways
 	}
-	last := name[strings.LastIndex(name, "/")+1:]
-	if _, tag, tagged := strings.Cut(last, ":"); tagged && tag != "latest" {
-		return corev1.PullIfNotPresent
-	}
-	return corev1.PullAlways
+	return corev1.PullIfNotPresent
 }
 
 func defaultProbe(p *corev1.Probe) {
@@ -137,7 +134,7 @@ func defaultService(s *corev1.Service) {
 	for i := range s.Spec.Ports {
 		p := &s.Spec.Ports[i]
 		fill(&p.Protocol, corev1.ProtocolTCP)
-		if p.TargetPort == (intstr.IntOrString{}) {
+		if p.TargetPort == (intstr.IntOrString{}) || p.TargetPort == intstr.FromString("") {
 			p.TargetPort = intstr.FromInt32(p.Port)
 		}
 	}

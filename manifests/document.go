@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"regexp"
 	"strconv"
 	"strings"
@@ -23,8 +24,24 @@ type document struct {
 	node *yaml.Node
 }
 
-// A repository may be hostile: a text of 500 bytes can stand for billions of nodes by aliases of aliases.
-const maxNodes = 1 << 20
+// budget bounds what aliases may expand to. A repository may be hostile: a text of 500 bytes can stand for billions of
+// values by aliases of aliases. So a file may stand for ten times of what it holds, and a little.
+type budget struct{ nodes, bytes int }
+
+func newBudget(node *yaml.Node) *budget {
+	nodes, bytes := sizeOf(node)
+	return &budget{nodes: 10*nodes + 1000, bytes: 10*bytes + 64<<10}
+}
+
+// sizeOf counts what is really there.
+func sizeOf(node *yaml.Node) (nodes, bytes int) {
+	nodes, bytes = 1, len(node.Value)
+	for _, c := range node.Content {
+		n, b := sizeOf(c)
+		nodes, bytes = nodes+n, bytes+b
+	}
+	return nodes, bytes
+}
 
 // parseYAML reads every document of a YAML or JSON file. Empty documents are left out. Errors are *Error with the line.
 func parseYAML(file string, text []byte) ([]document, error) {
@@ -53,8 +70,7 @@ func newDocument(file string, node *yaml.Node) (*document, error) {
 	}
 	root := node.Content[0]
 	position := Position{File: file, Line: root.Line}
-	budget := maxNodes
-	value, err := plainValue(root, file, &budget)
+	value, err := (&expansion{file: file, budget: newBudget(root)}).value(root, "")
 	if err != nil {
 		return nil, err
 	}
@@ -65,18 +81,29 @@ func newDocument(file string, node *yaml.Node) (*document, error) {
 	return &document{Position: position, object: object, node: root}, nil
 }
 
-// plainValue expands a node into what JSON would decode to, and refuses duplicate keys and too many nodes.
-func plainValue(node *yaml.Node, file string, budget *int) (any, error) {
-	if *budget--; *budget < 0 {
-		return nil, &Error{Position: Position{File: file, Line: node.Line}, Message: fmt.Sprintf("stands for more than %d values (aliases of aliases?)", maxNodes)}
+// expansion turns nodes into what JSON would decode to. It refuses duplicate keys and too many values.
+type expansion struct {
+	file   string
+	budget *budget
+}
+
+func (e *expansion) errorf(node *yaml.Node, path, format string, args ...any) error {
+	return &Error{Position: Position{File: e.file, Line: node.Line}, Field: path, Message: fmt.Sprintf(format, args...)}
+}
+
+func (e *expansion) value(node *yaml.Node, path string) (any, error) {
+	e.budget.nodes--
+	e.budget.bytes -= len(node.Value)
+	if e.budget.nodes < 0 || e.budget.bytes < 0 {
+		return nil, e.errorf(node, "", "its aliases stand for much more than the file holds")
 	}
 	switch node.Kind {
 	case yaml.AliasNode:
-		return plainValue(node.Alias, file, budget)
+		return e.value(node.Alias, path)
 	case yaml.SequenceNode:
 		list := make([]any, 0, len(node.Content))
-		for _, item := range node.Content {
-			value, err := plainValue(item, file, budget)
+		for i, item := range node.Content {
+			value, err := e.value(item, fmt.Sprintf("%s[%d]", path, i))
 			if err != nil {
 				return nil, err
 			}
@@ -84,17 +111,24 @@ func plainValue(node *yaml.Node, file string, budget *int) (any, error) {
 		}
 		return list, nil
 	case yaml.MappingNode:
-		return plainMap(node, file, budget)
+		return e.mapping(node, path)
 	default:
-		return plainScalar(node, file)
+		return e.scalar(node, path)
 	}
 }
 
-func plainMap(node *yaml.Node, file string, budget *int) (any, error) {
+func (e *expansion) mapping(node *yaml.Node, path string) (any, error) {
 	out, merged := map[string]any{}, map[string]any{}
 	for i := 0; i+1 < len(node.Content); i += 2 {
-		key, position := node.Content[i], Position{File: file, Line: node.Content[i].Line}
-		value, err := plainValue(node.Content[i+1], file, budget)
+		key, at := node.Content[i], path
+		if key.Kind != yaml.ScalarNode {
+			return nil, e.errorf(key, path, "a key must be a string")
+		}
+		if at != "" {
+			at += "."
+		}
+		at += key.Value
+		value, err := e.value(node.Content[i+1], at)
 		if err != nil {
 			return nil, err
 		}
@@ -102,11 +136,8 @@ func plainMap(node *yaml.Node, file string, budget *int) (any, error) {
 			mergeInto(merged, value)
 			continue
 		}
-		if key.Kind != yaml.ScalarNode {
-			return nil, &Error{Position: position, Message: "a key must be a string"}
-		}
 		if _, twice := out[key.Value]; twice {
-			return nil, &Error{Position: position, Field: key.Value, Message: "is there twice"}
+			return nil, e.errorf(key, at, "is there twice")
 		}
 		out[key.Value] = value
 	}
@@ -134,52 +165,87 @@ func mergeInto(merged map[string]any, value any) {
 	}
 }
 
-func plainScalar(node *yaml.Node, file string) (any, error) {
+// scalar never quotes the value: it may be secret.
+func (e *expansion) scalar(node *yaml.Node, path string) (any, error) {
 	if node.Tag == "!!timestamp" || node.Tag == "!!binary" {
 		return node.Value, nil // as text, which is what JSON would hold
 	}
 	var value any
 	if err := node.Decode(&value); err != nil {
-		return nil, &Error{Position: Position{File: file, Line: node.Line}, Message: err.Error()}
+		return nil, e.errorf(node, path, "is not what its tag %s says", node.Tag)
 	}
 	switch n := value.(type) {
 	case int:
 		return int64(n), nil
 	case uint64:
 		return float64(n), nil
+	case float64:
+		if math.IsNaN(n) || math.IsInf(n, 0) {
+			return nil, e.errorf(node, path, "is not a number that JSON knows")
+		}
 	}
 	return value, nil
 }
 
 var yamlLine = regexp.MustCompile(`^(?:yaml: )?(?:unmarshal errors:\s*)?line (\d+): `)
 
-// yamlError finds the line in the YAML library's message. The message never quotes a value.
+// quotation is what the YAML library may quote of the text: the name of an anchor.
+var quotation = regexp.MustCompile(` ?'[^']*'`)
+
+// yamlError finds the line in the YAML library's message, and takes what it quotes out of it.
 func yamlError(file string, err error) error {
 	message, line := err.Error(), 0
 	if m := yamlLine.FindStringSubmatch(message); m != nil {
 		line, _ = strconv.Atoi(m[1])
 		message = message[len(m[0]):]
 	}
-	return &Error{Position: Position{File: file, Line: line}, Message: strings.TrimPrefix(message, "yaml: ")}
+	message = quotation.ReplaceAllString(strings.TrimPrefix(message, "yaml: "), "")
+	return &Error{Position: Position{File: file, Line: line}, Message: message}
 }
 
 var pathStep = regexp.MustCompile(`([^.\[\]]+)|\[(\d+)\]|\["?([^\]"]+)"?\]`)
 
 // at is where a field is written, as spec.template.spec.containers[0].image; the nearest parent that is there if the
-// field is not.
+// field is not. Where an overlay changed the field, the line that it once came from would mislead: then only the file is
+// told.
 func (d *document) at(field string) Position {
-	position, node := d.Position, d.node
+	position, node, value := d.Position, d.node, any(d.object)
 	for _, step := range pathStep.FindAllStringSubmatch(field, -1) {
 		for node != nil && node.Kind == yaml.AliasNode {
 			node = node.Alias
 		}
+		value = member(value, step[1]+step[3], step[2])
 		key, next := child(node, step[1]+step[3], step[2])
+		if next == nil && value != nil {
+			return Position{File: position.File}
+		}
 		if next == nil {
-			break
+			return position
 		}
 		position.Line, node = key.Line, next
 	}
+	if node != nil && node.Kind == yaml.ScalarNode && value != nil && !sameScalar(node, value) {
+		return Position{File: position.File}
+	}
 	return position
+}
+
+// member is a field of a map or an item of a list, or nil.
+func member(value any, name, index string) any {
+	switch value := value.(type) {
+	case map[string]any:
+		return value[name+index]
+	case []any:
+		if i, err := strconv.Atoi(index); err == nil && i < len(value) {
+			return value[i]
+		}
+	}
+	return nil
+}
+
+func sameScalar(node *yaml.Node, value any) bool {
+	written, err := (&expansion{budget: newBudget(node)}).scalar(node, "")
+	return err == nil && written == value
 }
 
 // child is a field of a map or an item of a list, with the node whose line tells where it begins.

@@ -230,19 +230,19 @@ func TestNoSecretInAnyError(t *testing.T) {
 	encoded := base64.StdEncoding.EncodeToString([]byte(canary))
 	secret := "apiVersion: v1\nkind: Secret\nmetadata: {name: s}\nstringData: {a: " + canary + "}\n"
 	for name, files := range map[string][]string{
-		"twice":           {"kustomization.yaml", "resources: [a.yaml, b.yaml]", "a.yaml", secret, "b.yaml", secret},
-		"no name":         {"kustomization.yaml", "resources: [a.yaml]", "a.yaml", strings.Replace(secret, "{name: s}", "{}", 1)},
-		"data is text":    {"kustomization.yaml", "resources: [a.yaml]\nnamePrefix: x-\nlabels: [{pairs: {a: b}}]\nreplacements:\n- source: {kind: Secret, fieldPath: stringData.b}\n  targets: [{select: {kind: Secret}, fieldPaths: [stringData.c]}]", "a.yaml", secret},
-		"bad patch":       {"kustomization.yaml", "resources: [a.yaml]\npatches:\n- target: {kind: Secret}\n  patch: |\n    - op: replace\n      path: /none/x\n      value: " + canary, "a.yaml", secret},
-		"unreadable":      {"kustomization.yaml", "resources: [a.yaml]\npatches:\n- patch: |\n    " + canary, "a.yaml", secret},
-		"patch of none":   {"kustomization.yaml", "patches:\n- patch: |\n    kind: Secret\n    apiVersion: v1\n    metadata: {name: q}\n    data: {a: " + encoded + "}\nresources: [a.yaml]", "a.yaml", secret},
-		"literal":         {"kustomization.yaml", "secretGenerator:\n- name: a\n  literals: [" + canary + "]"},
-		"literal twice":   {"kustomization.yaml", "secretGenerator:\n- name: a\n  literals: [a=" + canary + ", a=" + canary + "]"},
-		"key not allowed": {"kustomization.yaml", "secretGenerator:\n- name: a\n  literals: ['" + canary + " b/c=x']"},
-		"env file":        {"kustomization.yaml", "secretGenerator:\n- name: a\n  envs: [e]", "e", canary + "/x y\n" + canary + "/x y\n"},
-		"env not text":    {"kustomization.yaml", "secretGenerator:\n- name: a\n  envs: [e]", "e", "a=" + canary + "\xff\n"},
-		"broken YAML":     {"a.yaml", secret + "  " + canary + ": [\n"},
-		"not an object":   {"a.yaml", canary},
+		"twice":         {"kustomization.yaml", "resources: [a.yaml, b.yaml]", "a.yaml", secret, "b.yaml", secret},
+		"no name":       {"kustomization.yaml", "resources: [a.yaml]", "a.yaml", strings.Replace(secret, "{name: s}", "{}", 1)},
+		"data is text":  {"kustomization.yaml", "resources: [a.yaml]\nnamePrefix: x-\nlabels: [{pairs: {a: b}}]\nreplacements:\n- source: {kind: Secret, fieldPath: stringData.b}\n  targets: [{select: {kind: Secret}, fieldPaths: [stringData.c]}]", "a.yaml", secret},
+		"bad patch":     {"kustomization.yaml", "resources: [a.yaml]\npatches:\n- target: {kind: Secret}\n  patch: |\n    - op: replace\n      path: /none/x\n      value: " + canary, "a.yaml", secret},
+		"unreadable":    {"kustomization.yaml", "resources: [a.yaml]\npatches:\n- patch: |\n    " + canary, "a.yaml", secret},
+		"patch of none": {"kustomization.yaml", "patches:\n- patch: |\n    kind: Secret\n    apiVersion: v1\n    metadata: {name: q}\n    data: {a: " + encoded + "}\nresources: [a.yaml]", "a.yaml", secret},
+		"literal":       {"kustomization.yaml", "secretGenerator:\n- name: a\n  literals: [" + canary + "]"},
+		"literal twice": {"kustomization.yaml", "secretGenerator:\n- name: a\n  literals: [a=" + canary + ", a=" + canary + "]"},
+		"file name":     {"kustomization.yaml", "resources: [a.yaml, " + canary + "]", "a.yaml", secret, canary, secret},
+		"env file":      {"kustomization.yaml", "secretGenerator:\n- name: a\n  envs: [e]", "e", canary + "/x y\n" + canary + "/x y\n"},
+		"env not text":  {"kustomization.yaml", "secretGenerator:\n- name: a\n  envs: [e]", "e", "a=" + canary + "\xff\n"},
+		"broken YAML":   {"a.yaml", secret + "  " + canary + ": [\n"},
+		"not an object": {"a.yaml", canary},
 	} {
 		_, err := NewRenderer(RendererOptions{}).render(t.Context(), tree(files...), ".")
 		if err == nil {
@@ -261,4 +261,53 @@ func TestAProgramThatForgotTheChildSaysSo(t *testing.T) {
 	if !strings.Contains(message(err), "RunChildIfAsked") {
 		t.Errorf("got error %v", err)
 	}
+}
+
+// TestTheChildFencesItself looks at a child that waits for its input.
+func TestTheChildFencesItself(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("only Linux has these fences")
+	}
+	command, err := NewRenderer(RendererOptions{Memory: 256 << 20, Timeout: 7 * time.Second}).command()
+	if err != nil {
+		t.Fatal(err)
+	}
+	child := exec.Command(command[0], command[1:]...)
+	child.Env = []string{}
+	input, err := child.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := child.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer child.Wait()
+	defer input.Close()
+	want := []string{"NoNewPrivs:\t1", "Max data size 268435456 268435456", "Max cpu time 8 9", "Max file size 0 0", "Max core file size 0 0", "Max open files 16 16"}
+	if os.Geteuid() == 0 {
+		want = append(want, "Uid:\t65534\t65534\t65534\t65534", "Gid:\t65534\t65534\t65534\t65534", "CapEff:\t0000000000000000")
+	}
+	var missing []string
+	for range 100 {
+		missing = slices.DeleteFunc(slices.Clone(want), func(line string) bool { return strings.Contains(fences(t, child.Process.Pid), line) })
+		if len(missing) == 0 {
+			return
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	t.Errorf("the child lacks %q:\n%s", missing, fences(t, child.Process.Pid))
+}
+
+// fences is what the kernel says about a process, with single spaces between the columns of its limits.
+func fences(t *testing.T, pid int) string {
+	t.Helper()
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	limits, err := os.ReadFile(fmt.Sprintf("/proc/%d/limits", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(status) + strings.Join(strings.Fields(string(limits)), " ")
 }

@@ -33,19 +33,22 @@ func Load(ctx context.Context, tree fs.FS, path string, options Options) (*Set, 
 func assemble(documents []document, options Options) (*Set, error) {
 	set := &Set{}
 	var errs Errors
+	undecoded := 0
 	for i := range documents {
 		d := &documents[i]
 		object, warnings, err := decode(d, cmp.Or(options.DefaultNamespace, "default"))
 		errs.add(err)
 		if object == nil {
+			undecoded++
 			continue
 		}
-		object.document = d
 		set.Objects = append(set.Objects, object)
 		set.Warnings = append(set.Warnings, warnings...)
 	}
 	errs.add(duplicates(set.Objects))
-	errs.add(validate(set))
+	if undecoded == 0 { // else what refers to an object that could not be told would be reported as well
+		errs.add(validate(set))
+	}
 	if err := errs.result(); err != nil {
 		return nil, err
 	}

@@ -151,8 +151,7 @@ func (w *walk) checkYAML(file string, line int, text []byte) {
 		if err != nil {
 			err = yamlError(file, err)
 		} else {
-			budget := maxNodes
-			_, err = plainValue(node.Content[0], file, &budget)
+			_, err = (&expansion{file: file, budget: newBudget(node.Content[0])}).value(node.Content[0], "")
 		}
 		if err != nil {
 			var one *Error

@@ -54,12 +54,12 @@ type kind struct {
 var kinds = slices.Concat(supportedKinds, otherKinds)
 
 var supportedKinds = []kind{
-	{"v1", "Namespace", func() any { return &corev1.Namespace{} }, honoured, "", slices.Concat(objectFields, namespaceFields)},
+	{"v1", "Namespace", func() any { return &corev1.Namespace{} }, honoured, "", slices.Concat(objectFields, statusFields, namespaceFields)},
 	{"v1", "ConfigMap", func() any { return &corev1.ConfigMap{} }, honoured, "", slices.Concat(objectFields, configMapFields)},
 	{"v1", "Secret", func() any { return &corev1.Secret{} }, honoured, "", slices.Concat(objectFields, secretFields)},
-	{"v1", "Pod", func() any { return &corev1.Pod{} }, honoured, "", slices.Concat(objectFields, under("spec", podFields))},
-	{"v1", "Service", func() any { return &corev1.Service{} }, honoured, "", slices.Concat(objectFields, under("spec", serviceFields))},
-	{"apps/v1", "Deployment", func() any { return &appsv1.Deployment{} }, honoured, "", slices.Concat(objectFields, under("spec", deploymentFields))},
+	{"v1", "Pod", func() any { return &corev1.Pod{} }, honoured, "", slices.Concat(objectFields, statusFields, under("spec", podFields))},
+	{"v1", "Service", func() any { return &corev1.Service{} }, honoured, "", slices.Concat(objectFields, statusFields, under("spec", serviceFields))},
+	{"apps/v1", "Deployment", func() any { return &appsv1.Deployment{} }, honoured, "", slices.Concat(objectFields, statusFields, under("spec", deploymentFields))},
 }
 
 const (

@@ -30,7 +30,7 @@ var supportSections = []struct {
 	title, where string
 	fields       []rule
 }{
-	{"Every object", "the object", objectFields},
+	{"Every object", "the object; ConfigMaps and Secrets have no status", slices.Concat(objectFields, statusFields)},
 	{"Namespace", "the object", namespaceFields},
 	{"ConfigMap", "the object", configMapFields},
 	{"Secret", "the object", secretFields},

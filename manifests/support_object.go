@@ -7,8 +7,10 @@ var objectFields = slices.Concat(
 	honour("apiVersion", "kind", "metadata.{name,namespace}"),
 	refuse("an object needs a name: git is where it is found again", "metadata.generateName"),
 	metadataFields,
-	ignoreSilently("only a cluster writes it", "status"),
 )
+
+// statusFields: kubectl apply leaves status out without a word, too.
+var statusFields = ignoreSilently("only a cluster writes it", "status")
 
 // metadataFields are those of metadata, of objects and of pod templates alike.
 var metadataFields = under("metadata", slices.Concat(

@@ -76,7 +76,11 @@ func oneOf[T ~string](c check, path *field.Path, value T, allowed ...T) {
 			return
 		}
 	}
-	if value != "" {
+	switch {
+	case value == "":
+	case len(allowed) == 1:
+		c.add(path, "must be %s", allowed[0])
+	default:
 		c.add(path, "must be one of %s", words(allowed))
 	}
 }

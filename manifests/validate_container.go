@@ -190,7 +190,7 @@ func (c check) resources(path *field.Path, r corev1.ResourceRequirements) {
 			c.add(path.Child("limits", string(name)), "must be greater than or equal to 0")
 		}
 		switch at := path.Child("requests", string(name)); {
-		case requested && limited && request.Cmp(limit) > 0:
+		case requested && limited && limit.Sign() >= 0 && request.Cmp(limit) > 0:
 			c.add(at, "must be less than or equal to the limit of %s", limit.String())
 		case requested && request.Sign() < 0 && (!limited || limit.Sign() >= 0):
 			c.add(at, "must be greater than or equal to 0")

@@ -94,7 +94,7 @@ func (c check) secret(s *corev1.Secret) {
 	}
 	for _, key := range secretKeys[s.Type] {
 		if _, there := s.Data[key]; !there {
-			c.add(field.NewPath("data"), "key %s is missing: Secrets of type %s have one", key, s.Type)
+			c.add(field.NewPath("type"), "Secrets of type %s must have the key %s", s.Type, key)
 		}
 	}
 	if text, there := s.Data[corev1.DockerConfigJsonKey]; there && s.Type == corev1.SecretTypeDockerConfigJson && !json.Valid(text) {

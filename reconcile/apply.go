@@ -52,7 +52,7 @@ func (r *Reconciler) createPod(ctx context.Context, set *manifests.Set, a plan.C
 	steps.Go(func() error { return r.openSandbox(stepCtx, sandbox, config.Volumes) })
 	steps.Go(func() (err error) {
 		for i, name := range a.Containers {
-			if ids[i], err = r.createContainer(stepCtx, set, sandbox, a.Pod, "", plan.StartContainer{Container: name}); err != nil {
+			if ids[i], err = r.createContainer(stepCtx, set, sandbox, a.Pod, plan.StartContainer{Container: name}); err != nil {
 				return err
 			}
 		}
@@ -113,7 +113,7 @@ func (r *Reconciler) startContainer(ctx context.Context, set *manifests.Set, a p
 			return err
 		}
 	}
-	id, err := r.createContainer(ctx, set, pod.ID, pod.Manifest, pod.IP, a)
+	id, err := r.createContainer(ctx, set, pod.ID, pod.Manifest, a)
 	if err != nil {
 		return err
 	}
@@ -130,13 +130,16 @@ func anyStartedSince(pod *runtime.Pod, t time.Time) bool {
 }
 
 // createContainer creates an attempt from the bytes it is pinned to, or from what the reference names if those are gone.
-func (r *Reconciler) createContainer(ctx context.Context, set *manifests.Set, sandbox string, pod *corev1.Pod, ip string, a plan.StartContainer) (string, error) {
-	if ip == "" {
-		if observed, err := r.observedPod(ctx, sandbox); err == nil {
-			ip = observed.IP
-		}
+func (r *Reconciler) createContainer(ctx context.Context, set *manifests.Set, sandbox string, pod *corev1.Pod, a plan.StartContainer) (string, error) {
+	state, err := r.runtime.State(ctx)
+	if err != nil {
+		return "", err
 	}
-	config, err := containerConfig(set, pod, ip, a)
+	at := location{hostIP: state.HostIP, node: state.Host[corev1.LabelHostname]}
+	if observed := findPod(state, sandbox); observed != nil {
+		at.ip = observed.IP
+	}
+	config, err := containerConfig(set, pod, at, a)
 	if err != nil {
 		return "", err
 	}
@@ -193,10 +196,17 @@ func (r *Reconciler) observedPod(ctx context.Context, sandbox string) (*runtime.
 	if err != nil {
 		return nil, err
 	}
-	for i := range state.Pods {
-		if state.Pods[i].ID == sandbox {
-			return &state.Pods[i], nil
-		}
+	if pod := findPod(state, sandbox); pod != nil {
+		return pod, nil
 	}
 	return nil, fmt.Errorf("sandbox %s: %w", sandbox, runtime.ErrNotFound)
+}
+
+func findPod(state *runtime.State, sandbox string) *runtime.Pod {
+	for i := range state.Pods {
+		if state.Pods[i].ID == sandbox {
+			return &state.Pods[i]
+		}
+	}
+	return nil
 }

@@ -160,15 +160,18 @@ func files(source keyed, items []corev1.KeyToPath, mode *int32, optional *bool) 
 	return out, nil
 }
 
+// location is what the downward API tells of where a pod runs.
+type location struct{ ip, hostIP, node string }
+
 // containerConfig resolves everything a container refers to. Upstream: generateContainerConfig
 // (pkg/kubelet/kuberuntime/kuberuntime_container.go).
-func containerConfig(set *manifests.Set, pod *corev1.Pod, ip string, a plan.StartContainer) (runtime.ContainerConfig, error) {
+func containerConfig(set *manifests.Set, pod *corev1.Pod, at location, a plan.StartContainer) (runtime.ContainerConfig, error) {
 	i := slices.IndexFunc(pod.Spec.Containers, func(c corev1.Container) bool { return c.Name == a.Container })
 	if i < 0 {
 		return runtime.ContainerConfig{}, fmt.Errorf("pod %s/%s has no container %s", pod.Namespace, pod.Name, a.Container)
 	}
 	c := &pod.Spec.Containers[i]
-	env, err := environment(set, pod, ip, c)
+	env, err := environment(set, pod, at, c)
 	if err != nil {
 		return runtime.ContainerConfig{}, fmt.Errorf("configure container %s/%s/%s: %w", pod.Namespace, pod.Name, c.Name, err)
 	}
@@ -193,7 +196,7 @@ func containerConfig(set *manifests.Set, pod *corev1.Pod, ip string, a plan.Star
 
 // environment is envFrom, then env; a later name replaces an earlier one. Upstream: makeEnvironmentVariables
 // (pkg/kubelet/kubelet_pods.go).
-func environment(set *manifests.Set, pod *corev1.Pod, ip string, c *corev1.Container) ([]runtime.EnvVar, error) {
+func environment(set *manifests.Set, pod *corev1.Pod, at location, c *corev1.Container) ([]runtime.EnvVar, error) {
 	env := &variables{index: map[string]int{}}
 	for _, from := range c.EnvFrom {
 		if err := env.addAll(set, pod.Namespace, from); err != nil {
@@ -201,7 +204,7 @@ func environment(set *manifests.Set, pod *corev1.Pod, ip string, c *corev1.Conta
 		}
 	}
 	for _, v := range c.Env {
-		value, ok, err := variable(set, pod, ip, c, v, env)
+		value, ok, err := variable(set, pod, at, c, v, env)
 		if err != nil {
 			return nil, fmt.Errorf("env %s: %w", v.Name, err)
 		}
@@ -254,7 +257,7 @@ func (v *variables) addAll(set *manifests.Set, namespace string, from corev1.Env
 }
 
 // variable resolves one entry of env. ok is false for an optional reference to nothing.
-func variable(set *manifests.Set, pod *corev1.Pod, ip string, c *corev1.Container, v corev1.EnvVar, env *variables) (value string, ok bool, err error) {
+func variable(set *manifests.Set, pod *corev1.Pod, at location, c *corev1.Container, v corev1.EnvVar, env *variables) (value string, ok bool, err error) {
 	if v.ValueFrom == nil {
 		return expand(v.Value, env.get), true, nil
 	}
@@ -266,7 +269,7 @@ func variable(set *manifests.Set, pod *corev1.Pod, ip string, c *corev1.Containe
 		ref := from.SecretKeyRef
 		return key(secretData(set, pod.Namespace, ref.Name), ref.Key, ref.Optional)
 	case from.FieldRef != nil:
-		value, err = fieldValue(pod, ip, from.FieldRef.FieldPath)
+		value, err = fieldValue(pod, at, from.FieldRef.FieldPath)
 		return value, true, err
 	case from.ResourceFieldRef != nil:
 		value, err = resourceValue(pod, c, from.ResourceFieldRef)
@@ -291,7 +294,7 @@ func key(source keyed, name string, optional *bool) (string, bool, error) {
 
 // fieldValue is the downward API for env. Upstream: podFieldSelectorRuntimeValue (pkg/kubelet/kubelet_pods.go) and
 // ExtractFieldPathAsString (pkg/fieldpath).
-func fieldValue(pod *corev1.Pod, ip, path string) (string, error) {
+func fieldValue(pod *corev1.Pod, at location, path string) (string, error) {
 	if name, subscript, ok := strings.Cut(strings.TrimSuffix(path, "']"), "['"); ok {
 		switch name {
 		case "metadata.annotations":
@@ -308,13 +311,13 @@ func fieldValue(pod *corev1.Pod, ip, path string) (string, error) {
 	case "metadata.uid":
 		return string(pod.UID), nil
 	case "spec.nodeName":
-		return pod.Spec.NodeName, nil
+		return at.node, nil
 	case "spec.serviceAccountName":
 		return pod.Spec.ServiceAccountName, nil
 	case "status.podIP", "status.podIPs":
-		return ip, nil
+		return at.ip, nil
 	case "status.hostIP", "status.hostIPs":
-		return "", fmt.Errorf("field %s is not known: the daemon asks nothing of the host's network", path)
+		return at.hostIP, nil
 	}
 	return "", fmt.Errorf("field %s is not one of the downward API", path)
 }

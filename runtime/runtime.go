@@ -124,6 +124,8 @@ type State struct {
 	Routes Routes
 	// Problems says why the last action on a pod failed, by "namespace/name". Reconcile fills it; runtimes leave it nil.
 	Problems map[string]string
+	// HostIP is the host's address as pods see it; empty before the network is made.
+	HostIP string
 	// ServiceCIDR is the slice of the pod network from which ClusterIPs are taken, as "10.89.192.0/18".
 	ServiceCIDR string
 }

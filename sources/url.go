@@ -3,6 +3,7 @@ package sources
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -62,8 +63,8 @@ var (
 	helperForm = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9+.-]*::`)
 	schemeForm = regexp.MustCompile(`^([A-Za-z][A-Za-z0-9+.-]*)://`)
 	// scpForm is git's: a colon before the first slash.
-	scpForm  = regexp.MustCompile(`^(?:([^@/:]+)@)?(\[[0-9A-Fa-f:.%]+\]|[^@/:\[\]]+):(.+)$`)
-	hostForm = regexp.MustCompile(`^[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_.])?$|^[0-9A-Fa-f:.]+$`)
+	scpForm  = regexp.MustCompile(`^(?:([^@/:]+)@)?(\[[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*\]|[^@/:\[\]]+):(.+)$`)
+	hostForm = regexp.MustCompile(`^[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_.])?$`)
 	userForm = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.+@=-]*$`)
 )
 
@@ -113,6 +114,9 @@ func parseSchemeURL(scheme, raw string) (repoURL, error) {
 	default:
 		return repoURL{}, fmt.Errorf("repository URL: scheme %s is not supported; use https, http, ssh, file or a path", scheme)
 	}
+	if len(raw) > 1024 {
+		return repoURL{}, errors.New("repository URL: is longer than 1024 bytes")
+	}
 	parsed, err := url.Parse(raw)
 	if err != nil {
 		// The parser's error quotes the URL.
@@ -159,7 +163,7 @@ func parseSCP(raw string) (repoURL, error) {
 // check holds for every remote URL. Paths are quoted for the remote shell later; the host and the user are restricted.
 func (u repoURL) check() error {
 	switch {
-	case !hostForm.MatchString(u.host):
+	case !validHost(u.host):
 		return errors.New("repository URL: host name is missing or not valid")
 	case strings.Trim(u.path, "/") == "":
 		return errors.New("repository URL: path of the repository is missing")
@@ -175,6 +179,15 @@ func (u repoURL) check() error {
 		return errors.New("repository URL: user name or password has control characters")
 	}
 	return nil
+}
+
+// validHost accepts names and addresses; an IPv6 zone names an interface of one machine, and is not needed.
+func validHost(host string) bool {
+	if !strings.Contains(host, ":") {
+		return hostForm.MatchString(host)
+	}
+	address, err := netip.ParseAddr(host)
+	return err == nil && address.Zone() == ""
 }
 
 func checkHeader(s string) error {

@@ -46,7 +46,7 @@ func TestHostileURLsAreRefused(t *testing.T) {
 		"https://host/a\x1b[2J", "https://-oProxyCommand=x/a", "ssh://-oProxyCommand=x/a", "ssh://git@-host/a", "-host:a", "git@-host:a",
 		"ssh://git@host/-a/../..\n", "git@host:-upload-pack", "ssh://host;id/a", "ssh://host$(id)/a", "ssh://ho'st/a", "git@ho st:a",
 		"ssh://git:pw-canary@host/a", "user:pw-canary@host:path", "git://host/a", "ftp://host/a", "rsync://host/a", "javascript://host/a",
-		"http:///a", "https://host", "https://host/", "https://host:0/a", "https://host:99999/a", "https://host:pw-canary/a",
+		"http:///a", "https://host", "https://host/", "https://host:0/a", "https://host:99999/a", "https://host:pw-canary/a", "ssh://0:://0", "[4]::/:", "https://[::1%25eth0]/a",
 		"https://u:pw-canary#x@host/a", "https://u:pw-canary?x@host/a", "https://host/a?token=pw-canary", "https://host/a#pw-canary",
 		"https://u:pw-canary%zz@host/a", "https://u:pw-canary x@host/a", "https://u%0d%0aX:pw-canary@host/a", "https://host/a%00b", "https://host/a%0ab",
 		"file://host/a", "file://a", "file://u:pw-canary@localhost/a", "file:///a%0ab", "file:///a%00", "\xff\xfe", strings.Repeat("x", 5000),

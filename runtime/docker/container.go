@@ -27,6 +27,9 @@ func (e *Engine) CreateContainer(ctx context.Context, sandboxID string, config r
 		return "", fmt.Errorf("create %s: %w", object, err)
 	}
 	id, err := e.create(ctx, spec)
+	if cerrdefs.IsNotFound(err) {
+		_, _ = e.ImageStatus(ctx, config.Image) // somebody removed it: State is to tell
+	}
 	return id, wrap("create", object, err)
 }
 

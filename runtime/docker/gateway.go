@@ -179,7 +179,8 @@ func (n names) holderSpec(s shared, f facts) spec {
 	if f.endpointMAC {
 		endpoint.MacAddress = mac(address)
 	} else {
-		config.MacAddress = mac(address) //nolint:staticcheck // the only way before API 1.44
+		//lint:ignore SA1019 before API 1.44 there is no other way
+		config.MacAddress = mac(address)
 	}
 	return spec{
 		name: n.holder(), config: config, network: at(n.network(), endpoint),

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"strings"
 	"sync"
 	"time"
 
@@ -27,15 +26,26 @@ func (i *images) snapshot() map[string]runtime.Image {
 	return maps.Clone(i.known)
 }
 
-// set keeps when the registry was asked last, as long as the content is the one it named.
-func (i *images) set(ref string, found runtime.Image) runtime.Image {
+// set keeps when the registry was asked last, as long as the content is the one it named. changed tells whether the
+// content is other than it was.
+func (i *images) set(ref string, found runtime.Image) (kept runtime.Image, changed bool) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	if old := i.known[ref]; found.PulledAt.IsZero() && found.ID == old.ID {
+	old, known := i.known[ref]
+	if found.PulledAt.IsZero() && found.ID == old.ID {
 		found.PulledAt = old.PulledAt
 	}
 	i.known[ref] = found
-	return found
+	return found, !known || found.ID != old.ID
+}
+
+// noteImage remembers what was found under a reference.
+func (e *Engine) noteImage(ref string, found runtime.Image) runtime.Image {
+	kept, changed := e.images.set(ref, found)
+	if changed {
+		e.signal()
+	}
+	return kept
 }
 
 // PullImage implements runtime.Images.
@@ -52,7 +62,7 @@ func (e *Engine) PullImage(ctx context.Context, ref string) (runtime.Image, erro
 		return runtime.Image{}, err
 	}
 	found.PulledAt = time.Now()
-	return e.images.set(ref, found), nil
+	return e.noteImage(ref, found), nil
 }
 
 func (e *Engine) pull(ctx context.Context, ref string) error {
@@ -72,12 +82,12 @@ func (e *Engine) pull(ctx context.Context, ref string) error {
 func (e *Engine) ImageStatus(ctx context.Context, ref string) (runtime.Image, error) {
 	found, err := e.inspectImage(ctx, ref)
 	if errors.Is(err, runtime.ErrNotFound) {
-		e.images.set(ref, runtime.Image{})
+		e.noteImage(ref, runtime.Image{})
 	}
 	if err != nil {
 		return runtime.Image{}, err
 	}
-	return e.images.set(ref, found), nil
+	return e.noteImage(ref, found), nil
 }
 
 func (e *Engine) inspectImage(ctx context.Context, ref string) (runtime.Image, error) {
@@ -109,7 +119,7 @@ func digestOf(ref string, digests []string) string {
 // lookAtImages finds out what became of the images that are known.
 func (e *Engine) lookAtImages(ctx context.Context) error {
 	for ref := range e.images.snapshot() {
-		if _, err := e.ImageStatus(ctx, ref); err != nil && !errors.Is(err, runtime.ErrNotFound) && !strings.Contains(err.Error(), "invalid reference") {
+		if _, err := e.ImageStatus(ctx, ref); err != nil && !errors.Is(err, runtime.ErrNotFound) {
 			return err
 		}
 	}

@@ -243,15 +243,21 @@ func TestTheGatewayIsMended(t *testing.T) {
 	}
 	eventually(t, "the probe succeeds", probe)
 	agent := func() string { return e.link.agentID() }
-	for what, harm := range map[string]func(){
-		"the agent is killed":  func() { must(t, e.cli.ContainerKill(t.Context(), agent(), "SIGKILL")) },
-		"the agent is removed": func() { must(t, e.cli.ContainerRemove(t.Context(), agent(), container.RemoveOptions{Force: true})) },
-		"the holder is killed": func() { must(t, e.cli.ContainerKill(t.Context(), e.names.holder(), "SIGKILL")) },
-		"the holder is removed": func() {
-			must(t, e.cli.ContainerRemove(t.Context(), e.names.holder(), container.RemoveOptions{Force: true}))
-		},
+	kill := func(id string) { must(t, e.cli.ContainerKill(t.Context(), id, "SIGKILL")) }
+	remove := func(id string) {
+		must(t, e.cli.ContainerRemove(t.Context(), id, container.RemoveOptions{Force: true}))
+	}
+	for _, harm := range []struct {
+		what string
+		do   func()
+	}{
+		{"the agent is killed", func() { kill(agent()) }},
+		{"the agent is removed", func() { remove(agent()) }},
+		{"the holder is killed", func() { kill(e.names.holder()) }},
+		{"the holder is removed", func() { remove(e.names.holder()) }},
 	} {
-		harm()
+		what := harm.what
+		harm.do()
 		eventually(t, what+", and mended", probe)
 		must(t, e.Route(t.Context(), routes))
 		eventually(t, what+", and the agent is in the holder's namespace", func() bool {

@@ -29,6 +29,9 @@ func (e *Engine) State(ctx context.Context) (*runtime.State, error) {
 		Routes:      e.link.snapshot(),
 		ServiceCIDR: e.cache.serviceCIDR(),
 	}
+	if shared := e.ensured(); shared.ready() {
+		state.HostIP = shared.network.bridge.String()
+	}
 	return state, nil
 }
 

@@ -80,7 +80,8 @@ func clip(message string) string {
 func probeRequest(ctx context.Context, podIP string, handler corev1.ProbeHandler) (gateway.ProbeRequest, error) {
 	request := gateway.ProbeRequest{Host: podIP, Timeout: noTimeout}
 	if deadline, ok := ctx.Deadline(); ok {
-		request.Timeout = time.Until(deadline)
+		// A little less, so that the answer "no answer" arrives in time: an error would be about us, not the container.
+		request.Timeout = max(time.Until(deadline)*95/100, 1)
 	}
 	switch {
 	case handler.HTTPGet != nil:

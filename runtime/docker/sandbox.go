@@ -130,7 +130,7 @@ func (e *Engine) startElsewhere(ctx context.Context, id string) error {
 
 // RemoveSandbox implements runtime.Sandboxes. Of a sandbox that is gone, it removes what is left.
 func (e *Engine) RemoveSandbox(ctx context.Context, id string) error {
-	uid, err := e.ownerUID(ctx, id)
+	uid, volumes, err := e.remains(ctx, id)
 	if err != nil || uid == "" {
 		return err
 	}
@@ -145,28 +145,29 @@ func (e *Engine) RemoveSandbox(ctx context.Context, id string) error {
 		return wrap("remove", "sandbox "+short(id), err)
 	}
 	e.written.forget(id)
-	if e.uidInUse(uid) {
+	if !volumes || e.uidInUse(uid) {
 		return nil
 	}
 	return e.removePodVolumes(ctx, uid)
 }
 
-// ownerUID is the UID of the pod that a sandbox, or what is left of it, belongs to; empty if nothing of ours is left.
-func (e *Engine) ownerUID(ctx context.Context, id string) (string, error) {
+// remains tells whose a sandbox, or what is left of it, is, and whether it may have volumes. The UID is empty if nothing
+// of ours is left.
+func (e *Engine) remains(ctx context.Context, id string) (uid string, volumes bool, err error) {
 	if err := e.synced(ctx); err != nil {
-		return "", err
+		return "", false, err
 	}
 	sandbox, err := e.refresh(ctx, id)
 	if err != nil {
-		return "", err
+		return "", false, err
 	}
 	if sandbox != nil && sandbox.role == roleSandbox {
-		return string(sandbox.pod.Manifest.UID), nil
+		return string(sandbox.pod.Manifest.UID), len(sandbox.volumes) > 0, nil
 	}
 	for _, c := range e.cache.inSandbox(id) {
-		return string(c.owner.UID), nil
+		return string(c.owner.UID), true, nil
 	}
-	return "", nil
+	return "", false, nil
 }
 
 // uidInUse: another sandbox has been made for the same pod, and uses its volumes.

@@ -82,7 +82,7 @@ func (e *Engine) follow(ctx context.Context) error {
 	changed := newInbox()
 	messages, errs := e.cli.Events(ctx, e.subscription())
 	ended := make(chan error, 1)
-	go func() { ended <- drain(messages, errs, changed) }()
+	go func() { ended <- e.drain(messages, errs, changed) }()
 	if err := e.catchUp(ctx); err != nil {
 		return err
 	}
@@ -139,12 +139,17 @@ func (e *Engine) lookAtChanged(ctx context.Context, ids []string) error {
 	return nil
 }
 
-// drain takes events as fast as they come, so that the engine never drops one because of us.
-func drain(messages <-chan events.Message, errs <-chan error, changed *inbox) error {
+// drain takes events as fast as they come, so that the engine never drops one because of us. That something was created
+// is no news if we know it.
+func (e *Engine) drain(messages <-chan events.Message, errs <-chan error, changed *inbox) error {
 	for {
 		select {
 		case m := <-messages:
-			changed.add(m.Actor.ID)
+			if m.Action != events.ActionCreate || e.cache.get(m.Actor.ID) == nil {
+				changed.add(m.Actor.ID)
+			} else {
+				e.signal()
+			}
 		case err := <-errs:
 			return err
 		}

@@ -12,6 +12,9 @@ import (
 // serviceCIDR is the slice for ClusterIPs; pods have addresses below it.
 const serviceCIDR = "10.89.192.0/18"
 
+// hostIP is the host as pods see it.
+const hostIP = "10.89.0.1"
+
 // Watch implements runtime.Observer.
 func (e *Engine) Watch(ctx context.Context) (<-chan struct{}, error) {
 	signals := make(chan struct{}, 1)
@@ -113,6 +116,7 @@ func (e *Engine) snapshot() runtime.State {
 		Images:      map[string]runtime.Image{},
 		Routes:      runtime.Routes{Services: slices.Clone(e.routes.Services), Endpoints: slices.Clone(e.routes.Endpoints)},
 		ServiceCIDR: serviceCIDR,
+		HostIP:      hostIP,
 	}
 	for ref := range e.asked {
 		state.Images[ref] = e.local[ref]

@@ -22,6 +22,7 @@ func TestTheDaemonInAContainer(t *testing.T) {
 	h := newHost(t)
 	build, base, image := h.instance+"-build:1", h.instance+"-base:1", h.instance+"-daemon:1"
 	t.Cleanup(func() { h.run("docker", "rmi", "--force", build, base, image) })
+	h.run("go", "mod", "download") // all that the build asks for: in the container there is no proxy
 	h.importTree(build, `ENV PATH=/usr/local/go/bin:/bin GOROOT=/usr/local/go GOMODCACHE=/mod GOPROXY=off GOFLAGS=-mod=mod GOTOOLCHAIN=local HOME=/tmp`,
 		goToolchain(t))
 	h.importTree(base, "ENV PATH=/usr/bin:/bin", gitProgram(t))

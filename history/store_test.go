@@ -242,11 +242,11 @@ func TestAThousandRevisionsListQuickly(t *testing.T) {
 	}
 	best := time.Hour
 	for range 5 {
-		start := time.Now()
+		start := cpuTime(t)
 		if list, err := s.List(1000, 0); err != nil || len(list) != 1000 {
 			t.Fatalf("%d revisions, %v", len(list), err)
 		}
-		best = min(best, time.Since(start))
+		best = min(best, cpuTime(t)-start)
 	}
 	t.Logf("1000 revisions: %v", best)
 	if best > 100*time.Millisecond && !raceEnabled {
@@ -256,6 +256,16 @@ func TestAThousandRevisionsListQuickly(t *testing.T) {
 	start := time.Now()
 	open(t, path)
 	t.Logf("open with 1000 revisions: %v", time.Since(start))
+}
+
+// cpuTime is what this process has used: unlike the clock it does not count what else the machine does.
+func cpuTime(t *testing.T) time.Duration {
+	t.Helper()
+	var used syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &used); err != nil {
+		t.Fatal(err)
+	}
+	return time.Duration(used.Utime.Nano() + used.Stime.Nano())
 }
 
 func TestManyGoroutines(t *testing.T) {

@@ -189,8 +189,8 @@ func (e *expansion) scalar(node *yaml.Node, path string) (any, error) {
 
 var yamlLine = regexp.MustCompile(`^(?:yaml: )?(?:unmarshal errors:\s*)?line (\d+): `)
 
-// quotation is what the YAML library may quote of the text: the name of an anchor.
-var quotation = regexp.MustCompile(` ?'[^']*'`)
+// unknownAnchor is the one message of the YAML library that quotes the text, which may be secret.
+var unknownAnchor = regexp.MustCompile(`unknown anchor '.*' referenced`)
 
 // yamlError finds the line in the YAML library's message, and takes what it quotes out of it.
 func yamlError(file string, err error) error {
@@ -199,7 +199,7 @@ func yamlError(file string, err error) error {
 		line, _ = strconv.Atoi(m[1])
 		message = message[len(m[0]):]
 	}
-	message = quotation.ReplaceAllString(strings.TrimPrefix(message, "yaml: "), "")
+	message = unknownAnchor.ReplaceAllString(strings.TrimPrefix(message, "yaml: "), "refers to an anchor that is not defined")
 	return &Error{Position: Position{File: file, Line: line}, Message: message}
 }
 

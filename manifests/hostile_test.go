@@ -122,24 +122,30 @@ func TestAnAliasBombIsBounded(t *testing.T) {
 		"patch":      {"kustomization.yaml", "patches: [{path: a.yaml}]", "a.yaml", bomb()},
 		"inline":     {"kustomization.yaml", "patches:\n- patch: |\n    " + strings.ReplaceAll(bomb(), "\n", "\n    ")},
 		"itself":     {"kustomization.yaml", bomb()},
+		"endless":    {"a.yaml", configMap + "data: &a {b: *a}\n"},
 	} {
 		_, err := NewRenderer(RendererOptions{}).render(t.Context(), tree(files...), ".")
-		if !strings.Contains(message(err), "stands for more than") {
+		if !strings.Contains(message(err), "stand for much more than") {
 			t.Errorf("%s: got error %v", name, err)
 		}
 	}
 	runtime.ReadMemStats(&after)
-	if took := time.Since(start); took > 10*time.Second {
+	if took := time.Since(start); took > 5*time.Second {
 		t.Errorf("took %s", took)
 	}
-	if took := after.Sys - before.Sys; took > 1<<30 {
+	if took := after.Sys - before.Sys; took > 256<<20 {
 		t.Errorf("the parent took %d MiB", took>>20)
 	}
 }
 
 func TestTheChildDiesOfABombAndNotTheParent(t *testing.T) {
+	options := RendererOptions{Timeout: 4 * time.Second, Memory: 128 << 20}
+	if err := runBypassed(t, options, "kustomization.yaml", "resources: [a.yaml]", "a.yaml", configMap); err != nil {
+		t.Fatal("what is harmless must fit into the limits:", err)
+	}
 	start := time.Now()
-	err := runBypassed(t, RendererOptions{Timeout: 4 * time.Second, Memory: 128 << 20}, "kustomization.yaml", "resources: [a.yaml]", "a.yaml", bomb())
+	err := runBypassed(t, options, "kustomization.yaml", "resources: [a.yaml]", "a.yaml", bomb())
+	t.Log(err)
 	if got := message(err); !strings.Contains(got, "128 MiB of memory") && !strings.Contains(got, "longer than 4s") && !strings.Contains(got, "CPU time") {
 		t.Errorf("got error %q", got)
 	}

@@ -59,7 +59,11 @@ func prewalk(repo *repository, dir, real string) (*walk, error) {
 
 func (w *walk) fail(p place, field, format string, args ...any) {
 	field = strings.TrimPrefix(field, ".")
-	w.errs.add(&Error{Position: p.at(field), Field: field, Message: fmt.Sprintf(format, args...)})
+	position := p.at(field)
+	if position.Line == 0 { // a plug-in in place has no lines of its own
+		position = p.Position
+	}
+	w.errs.add(&Error{Position: position, Field: field, Message: fmt.Sprintf(format, args...)})
 }
 
 // refer resolves a reference, or says why it is refused.

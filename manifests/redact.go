@@ -86,14 +86,16 @@ var (
 	asFile = regexp.MustCompile(`accumulation err='accumulating resources from '[^']*': '[^']*' must resolve to a file': `)
 	// And as a directory, if there is something wrong with the file.
 	asDirectory = regexp.MustCompile(`(?s)accumulation err='(.*?)': must build at directory: '[^']*': file is not directory`)
-	// It quotes a patch that it cannot read.
-	quoted = regexp.MustCompile(`(?s)patch from \[.*\]`)
+	// It quotes a patch or another part of the kustomization that it cannot read.
+	configured = regexp.MustCompile("(?s) with config: `.*?`")
+	quoted     = regexp.MustCompile(`(?s)patch from \[.*\]`)
 )
 
 // redact makes kustomize's message readable, and takes out whatever stands in a Secret.
 func (w *walk) redact(message string) string {
 	message = asFile.ReplaceAllString(message, "")
 	message = asDirectory.ReplaceAllString(message, "$1")
+	message = configured.ReplaceAllString(message, "")
 	message = quoted.ReplaceAllString(message, "patch")
 	values := sortedKeys(w.secrets)
 	slices.SortStableFunc(values, func(a, b string) int { return len(b) - len(a) }) // a value may be part of another

@@ -50,12 +50,12 @@ type Reconciler struct {
 	// running counts actions under way, so that Run returns only when the last has.
 	running sync.WaitGroup
 
-	mu       sync.Mutex
-	desired  *manifests.Set
-	status   Status
-	queue    []plan.Action
-	busy     int
-	flights  map[string]plan.Action
+	mu      sync.Mutex
+	desired *manifests.Set
+	status  Status
+	queue   []plan.Action
+	busy    int
+	flights map[string]plan.Action
 	// landed is when an action on a key ended, kept until a state is observed later than that.
 	landed   map[string]time.Time
 	stopping map[string]bool

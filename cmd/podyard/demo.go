@@ -152,7 +152,7 @@ func (d *demo) invite(page string) {
 
 Try, in another terminal:
 
-  alias py='podyard --data-dir %s'      # or: go run ./cmd/podyard --data-dir …
+  alias py='%s --data-dir %s'
   cd %s
   sed -i 's/Welcome/Good morning/' kustomization.yaml && git commit -am "Greet" && git push
   py status                             # three pods of web, replaced one by one
@@ -164,7 +164,16 @@ Try, in another terminal:
   py rollback r1 && py status           # held at r1 until the next commit or: py resume
 
 Ctrl-C ends the demo and removes everything.
-`, page, d.path("shop"), d.path("data"), d.path("shop"))
+`, page, d.path("shop"), self(), d.path("data"), d.path("shop"))
+}
+
+// self is this program, also when go run built it for the moment.
+func self() string {
+	path, err := os.Executable()
+	if err != nil {
+		return "podyard"
+	}
+	return path
 }
 
 // clean removes everything, also after Ctrl-C.

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/docker/docker/api/types/container"
@@ -42,27 +41,26 @@ func (d *demo) untagImage(ctx context.Context) error {
 	return nil
 }
 
-// killContainer kills the container of one pod of web and returns the pod's name.
-func (d *demo) killContainer(ctx context.Context) (string, error) {
+// killContainer kills the container of a pod.
+func (d *demo) killContainer(ctx context.Context, pod string) error {
 	cli, err := dockerClient()
 	if err != nil {
-		return "", err
+		return err
 	}
 	defer cli.Close()
 	list, err := cli.ContainerList(ctx, container.ListOptions{Filters: filters.NewArgs(
 		filters.Arg("label", "podyard.dev/instance="+demoInstance),
-		filters.Arg("label", "io.kubernetes.pod.namespace=shop"),
+		filters.Arg("label", "io.kubernetes.pod.name="+pod),
 		filters.Arg("label", "io.kubernetes.container.name=main"),
-		filters.Arg("name", "k8s_main_web-"),
 	)})
 	if err != nil {
-		return "", fmt.Errorf("list containers: %w", err)
+		return fmt.Errorf("list containers: %w", err)
 	}
 	if len(list) == 0 {
-		return "", errors.New("no container of web runs")
+		return fmt.Errorf("no container of pod %s runs", pod)
 	}
 	if err := cli.ContainerKill(ctx, list[0].ID, "KILL"); err != nil {
-		return "", fmt.Errorf("kill container: %w", err)
+		return fmt.Errorf("kill container: %w", err)
 	}
-	return list[0].Labels["io.kubernetes.pod.name"], nil
+	return nil
 }

@@ -135,15 +135,27 @@ func (d *demo) revert(ctx context.Context) error {
 
 // kill ends a container of web with the engine's own means, and waits for the next attempt.
 func (d *demo) kill(ctx context.Context) error {
-	pod, err := d.killContainer(ctx)
-	if err != nil {
+	var victim status.Pod
+	if err := d.await(ctx, "three ready pods of web", func(s status.Snapshot) bool {
+		ready := 0
+		for _, p := range s.Pods {
+			if strings.HasPrefix(p.Name, "web-") && p.Health == status.Ready {
+				victim = p
+				ready++
+			}
+		}
+		return ready == 3
+	}); err != nil {
 		return err
 	}
-	d.say("killed the container of pod %s", pod)
+	if err := d.killContainer(ctx, victim.Name); err != nil {
+		return err
+	}
+	d.say("killed the container of pod %s", victim.Name)
 	return d.await(ctx, "the container to run again", func(s status.Snapshot) bool {
 		for _, p := range s.Pods {
-			if p.Name == pod {
-				return p.Restarts > 0 && p.Health == status.Ready
+			if p.Name == victim.Name {
+				return p.Restarts > victim.Restarts && p.Health == status.Ready
 			}
 		}
 		return false

@@ -82,12 +82,12 @@ func newRoot() *cobra.Command {
 		Use:   "podyard",
 		Short: "GitOps for Docker hosts: git push deploys Kubernetes manifests, git revert rolls back",
 		Long: `Podyard watches a git repository of ordinary Kubernetes manifests and makes a plain Docker engine run them as pods.
+git push deploys, git revert rolls back, and every deployed commit stays a revision to return to.
 
 Exit codes: 0 ok, 1 error, 2 from plan when there is something to do.`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Version:       version(),
-		Args:          cobra.NoArgs,
 		RunE:          func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	root.PersistentFlags().StringVar(&g.dataDir, "data-dir", defaultDataDir(), "directory of the daemon's mirror, history and socket")

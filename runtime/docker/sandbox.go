@@ -104,7 +104,36 @@ func (e *Engine) StartSandbox(ctx context.Context, id string) error {
 	if lookErr := e.look(ctx, id); err == nil {
 		err = lookErr
 	}
+	if err == nil {
+		err = e.awaitEmptyDirs(ctx, sandbox)
+	}
 	return wrapStart(sandbox.object(), err)
+}
+
+// longestChmod is how long a sandbox may take to make its emptyDirs writable. It takes some milliseconds.
+const longestChmod = 30 * time.Second
+
+// awaitEmptyDirs waits until the process in the sandbox has made every emptyDir writable for all, so that no container
+// starts before. Looking is cheap (2 ms), and as a rule once is enough.
+func (e *Engine) awaitEmptyDirs(ctx context.Context, sandbox *entry) error {
+	ctx, cancel := context.WithTimeout(ctx, longestChmod)
+	defer cancel()
+	for name, v := range sandbox.volumes {
+		if v.Kind != runtime.EmptyDir || v.Memory {
+			continue
+		}
+		for wait := time.Millisecond; ; wait = min(2*wait, 100*time.Millisecond) {
+			found, err := e.cli.ContainerStatPath(ctx, sandbox.id, insideSandbox(name))
+			if err != nil {
+				return fmt.Errorf("make emptyDir %s writable: %w", name, err)
+			}
+			if found.Mode.Perm() == 0o777 {
+				break
+			}
+			sleep(ctx, wait)
+		}
+	}
+	return nil
 }
 
 // startElsewhere gives a sandbox another address: somebody else in the network has the one that was allotted.

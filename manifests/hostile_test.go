@@ -139,14 +139,14 @@ func TestAnAliasBombIsBounded(t *testing.T) {
 }
 
 func TestTheChildDiesOfABombAndNotTheParent(t *testing.T) {
-	options := RendererOptions{Timeout: 4 * time.Second, Memory: 128 << 20}
+	options := RendererOptions{Timeout: 4 * time.Second, Memory: 384 << 20}
 	if err := runBypassed(t, options, "kustomization.yaml", "resources: [a.yaml]", "a.yaml", configMap); err != nil {
 		t.Fatal("what is harmless must fit into the limits:", err)
 	}
 	start := time.Now()
 	err := runBypassed(t, options, "kustomization.yaml", "resources: [a.yaml]", "a.yaml", bomb())
 	t.Log(err)
-	if got := message(err); !strings.Contains(got, "128 MiB of memory") && !strings.Contains(got, "longer than 4s") && !strings.Contains(got, "CPU time") {
+	if got := message(err); !strings.Contains(got, "384 MiB of memory") && !strings.Contains(got, "longer than 4s") && !strings.Contains(got, "CPU time") {
 		t.Errorf("got error %q", got)
 	}
 	if took := time.Since(start); took > 8*time.Second {

@@ -80,10 +80,10 @@ func (t *tx) newestFirst(before uint64, visit func(Revision) bool) error {
 	c := t.revisions.Cursor()
 	key, value := c.Last()
 	if before > 0 {
-		if key, value = c.Seek(number(before)); key == nil {
-			key, value = c.Last()
-		} else {
+		if found, _ := c.Seek(number(before)); found != nil {
 			key, value = c.Prev()
+		} else {
+			key, value = c.Last()
 		}
 	}
 	for ; key != nil; key, value = c.Prev() {

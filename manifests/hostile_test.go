@@ -139,15 +139,15 @@ func TestAnAliasBombIsBounded(t *testing.T) {
 }
 
 func TestTheChildDiesOfABombAndNotTheParent(t *testing.T) {
-	options := RendererOptions{Timeout: 4 * time.Second, Memory: 384 << 20}
+	options := RendererOptions{Timeout: 4 * time.Second}
 	if err := runBypassed(t, options, "kustomization.yaml", "resources: [a.yaml]", "a.yaml", configMap); err != nil {
 		t.Fatal("what is harmless must fit into the limits:", err)
 	}
 	start := time.Now()
 	err := runBypassed(t, options, "kustomization.yaml", "resources: [a.yaml]", "a.yaml", bomb())
-	t.Log(err)
-	if got := message(err); !strings.Contains(got, "384 MiB of memory") && !strings.Contains(got, "longer than 4s") && !strings.Contains(got, "CPU time") {
-		t.Errorf("got error %q", got)
+	ends := []string{"512 MiB of memory", "longer than 4s", "of CPU time", "exit status 66"} // the last is the race detector's
+	if !slices.ContainsFunc(ends, func(end string) bool { return strings.Contains(message(err), end) }) {
+		t.Errorf("got error %v", err)
 	}
 	if took := time.Since(start); took > 8*time.Second {
 		t.Errorf("took %s", took)

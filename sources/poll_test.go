@@ -179,7 +179,7 @@ func TestPollBacksOffAndRecovers(t *testing.T) {
 		if last.Failures != len(events()) || last.Trigger != "retry" || last.Err == nil || last.Artifact != nil {
 			t.Errorf("event = %+v", last)
 		}
-		if left := last.Next.Sub(time.Now()); left <= 0 || left > 5*time.Minute {
+		if left := time.Until(last.Next); left <= 0 || left > 5*time.Minute {
 			t.Errorf("next attempt in %v", left)
 		}
 		src.set(func() { src.fail = nil })

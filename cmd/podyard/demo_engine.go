@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/containerd/errdefs"
 	"github.com/docker/docker/api/types/container"
 	"github.com/docker/docker/api/types/filters"
 	"github.com/docker/docker/api/types/image"
@@ -35,7 +36,7 @@ func (d *demo) untagImage(ctx context.Context) error {
 		return err
 	}
 	defer cli.Close()
-	if _, err := cli.ImageRemove(ctx, demoImage, image.RemoveOptions{}); err != nil && !client.IsErrNotFound(err) {
+	if _, err := cli.ImageRemove(ctx, demoImage, image.RemoveOptions{}); err != nil && !errdefs.IsNotFound(err) {
 		return fmt.Errorf("remove image tag: %w", err)
 	}
 	return nil

@@ -4,6 +4,7 @@ ARG BUILD_BASE=golang:1.26
 ARG RUN_BASE=alpine/git:latest
 
 FROM ${BUILD_BASE} AS build
+LABEL podyard.dev/stage=build
 WORKDIR /src
 COPY go.mod go.sum ./
 RUN go mod download

@@ -21,12 +21,15 @@ func TestTheDaemonInAContainer(t *testing.T) {
 	t.Parallel()
 	h := newHost(t)
 	build, base, image := h.instance+"-build:1", h.instance+"-base:1", h.instance+"-daemon:1"
-	t.Cleanup(func() { h.run("docker", "rmi", "--force", build, base, image) })
+	t.Cleanup(func() {
+		h.run("docker", "image", "prune", "--force", "--filter", "label=podyard.dev/stage=build")
+		h.run("docker", "rmi", "--force", build, base, image)
+	})
 	h.run("go", "mod", "download") // all that the build asks for: in the container there is no proxy
 	h.importTree(build, `ENV PATH=/usr/local/go/bin:/bin GOROOT=/usr/local/go GOMODCACHE=/mod GOPROXY=off GOFLAGS=-mod=mod GOTOOLCHAIN=local HOME=/tmp`,
 		goToolchain(t))
 	h.importTree(base, "ENV PATH=/usr/bin:/bin", gitProgram(t))
-	command := exec.Command("docker", "build", "--quiet", "--build-arg", "BUILD_BASE="+build, "--build-arg", "RUN_BASE="+base, "--tag", image, "..")
+	command := exec.Command("docker", "build", "--quiet", "--force-rm", "--no-cache", "--build-arg", "BUILD_BASE="+build, "--build-arg", "RUN_BASE="+base, "--tag", image, "..")
 	command.Env = append(os.Environ(), "DOCKER_BUILDKIT=0")
 	if out, err := command.CombinedOutput(); err != nil {
 		t.Fatalf("docker build: %v\n%s", err, out)

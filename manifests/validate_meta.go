@@ -86,7 +86,9 @@ func (c check) configMap(m *corev1.ConfigMap) {
 func (c check) secret(s *corev1.Secret) {
 	size := 0
 	for _, key := range slices.Sorted(maps.Keys(s.Data)) {
-		c.all(c.secretKey(key), validation.IsConfigMapKey(key))
+		for _, rule := range validation.IsConfigMapKey(key) {
+			c.add(field.NewPath("data"), "%s", rule) // the key is not told: a line of an env file may have become one
+		}
 		size += len(s.Data[key])
 	}
 	if size > maxData {

@@ -126,7 +126,7 @@ func (p *prober) overlay(state *runtime.State) {
 
 // watch runs a container's probes: first startup, then readiness and liveness side by side.
 func (p *prober) watch(ctx context.Context, w *worker, pod *runtime.Pod, c *runtime.Container, spec *corev1.Container) {
-	ask := func(probe *corev1.Probe) (bool, string) { return p.ask(ctx, pod, c, spec, probe) }
+	ask := func(probe *corev1.Probe) (runtime.ProbeResult, error) { return p.ask(ctx, pod, c, spec, probe) }
 	if probe := spec.StartupProbe; probe != nil {
 		if !p.loop(ctx, probe, c.StartedAt, ask, func(ok bool, why string) (more bool) {
 			return !p.set(w, func() { w.startupResult(ok, why, spec) })
@@ -187,7 +187,7 @@ func (p *prober) set(w *worker, change func()) bool {
 
 // loop asks once a period and reports each time a threshold is reached, until report says stop or ctx ends. It returns
 // whether the last report was a success.
-func (p *prober) loop(ctx context.Context, probe *corev1.Probe, started time.Time, ask func(*corev1.Probe) (bool, string), report func(ok bool, why string) bool) bool {
+func (p *prober) loop(ctx context.Context, probe *corev1.Probe, started time.Time, ask func(*corev1.Probe) (runtime.ProbeResult, error), report func(ok bool, why string) bool) bool {
 	period := seconds(probe.PeriodSeconds)
 	begin := started.Add(seconds(probe.InitialDelaySeconds))
 	if !sleep(ctx, time.Until(begin)) {
@@ -200,17 +200,19 @@ func (p *prober) loop(ctx context.Context, probe *corev1.Probe, started time.Tim
 		if counts {
 			tick = time.Now().Add(period)
 		}
-		ok, why := ask(probe)
-		if ctx.Err() != nil {
-			return false
-		}
+		result, err := ask(probe)
+		ok, why := result.OK, result.Message
 		switch {
+		case ctx.Err() != nil:
+			return false
+		case err != nil:
+			counts = false // the question did not reach the container, so it says nothing of it
 		case ok:
 			successes, failures, everOK = successes+1, 0, true
 		case counts:
 			successes, failures = 0, failures+1
 		}
-		reached := ok && successes >= int(probe.SuccessThreshold) || !ok && failures >= int(probe.FailureThreshold)
+		reached := ok && successes >= int(probe.SuccessThreshold) || counts && !ok && failures >= int(probe.FailureThreshold)
 		if reached && (!reported || ok != lastOK || !ok) {
 			reported, lastOK = true, ok
 			if !report(ok, why) {
@@ -227,22 +229,16 @@ func (p *prober) loop(ctx context.Context, probe *corev1.Probe, started time.Tim
 	}
 }
 
-// ask puts one question, within the probe's time-out.
-func (p *prober) ask(ctx context.Context, pod *runtime.Pod, c *runtime.Container, spec *corev1.Container, probe *corev1.Probe) (bool, string) {
+// ask puts one question, within the probe's time-out. An error says that it could not be asked: the gateway was away, say.
+// As upstream, that counts neither way.
+func (p *prober) ask(ctx context.Context, pod *runtime.Pod, c *runtime.Container, spec *corev1.Container, probe *corev1.Probe) (runtime.ProbeResult, error) {
 	handler, err := resolvePorts(probe.ProbeHandler, spec)
 	if err != nil {
-		return false, err.Error()
+		return runtime.ProbeResult{Message: err.Error()}, nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, seconds(probe.TimeoutSeconds))
 	defer cancel()
-	result, err := p.probe(ctx, pod, c.ID, handler)
-	switch {
-	case ctx.Err() == context.DeadlineExceeded:
-		return false, fmt.Sprintf("no answer within %d s", probe.TimeoutSeconds)
-	case err != nil:
-		return false, err.Error()
-	}
-	return result.OK, result.Message
+	return p.probe(ctx, pod, c.ID, handler)
 }
 
 // resolvePorts turns a port's name into its number.

@@ -9,31 +9,40 @@ import (
 )
 
 // corpus is a folder of other people's manifests that may stand beside the project.
-const corpus = "../../shared/corpus"
+const corpus = "../../shared/corpus/"
 
-// TestOtherPeoplesManifests runs unmodified manifests to Ready, with small images under the names they use. Where the
-// folder of the originals is missing, copies of the same shape in testdata are used.
-func TestOtherPeoplesManifests(t *testing.T) {
-	root := corpus
-	if _, err := os.Stat(root); err != nil {
-		root = "testdata/corpus"
+// application is a folder of manifests, and the images that it names.
+type application struct {
+	name, from, path string
+	// files of the folder; all of them if nil.
+	files []string
+	// pods that must run begin so.
+	pods   string
+	images []string
+}
+
+// applications are those of the corpus, or, where the folder is missing, one of our own of the same shape.
+func applications() []application {
+	if _, err := os.Stat(corpus); err != nil {
+		return []application{{name: "overlay", from: "../examples/overlay", path: "overlays/production", pods: "web-", images: []string{"traefik/whoami:v1.11"}}}
 	}
-	for _, c := range []struct {
-		name, from, path, pods string
-		files                  []string
-		images                 []string
-	}{
+	return []application{
 		{
-			name: "guestbook", from: "kubernetes-examples/web/guestbook", path: ".", pods: "frontend-",
+			name: "guestbook", from: corpus + "kubernetes-examples/web/guestbook", path: ".", pods: "frontend-",
 			files: []string{"frontend-deployment.yaml", "frontend-service.yaml", "redis-master-deployment.yaml",
 				"redis-master-service.yaml", "redis-replica-deployment.yaml", "redis-replica-service.yaml"},
 			images: []string{"gcr.io/google-samples/gb-frontend:v5", "registry.k8s.io/redis:e2e", "gcr.io/google_samples/gb-redisslave:v1"},
 		},
 		{
-			name: "podinfo", from: "podinfo/deploy", path: "overlays/production", pods: "backend-",
+			name: "podinfo", from: corpus + "podinfo/deploy", path: "overlays/production", pods: "backend-",
 			images: []string{"ghcr.io/stefanprodan/podinfo:6.14.1", "redis:8.8.0"},
 		},
-	} {
+	}
+}
+
+// TestOtherPeoplesManifests runs unmodified manifests to Ready, with small images under the names they use.
+func TestOtherPeoplesManifests(t *testing.T) {
+	for _, c := range applications() {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			h := newHost(t)
@@ -41,7 +50,7 @@ func TestOtherPeoplesManifests(t *testing.T) {
 				h.run("docker", "tag", toolsImage, image)
 				t.Cleanup(func() { h.run("docker", "rmi", image) })
 			}
-			h.copyTree(filepath.Join(root, c.from), c.files)
+			h.copyTree(c.from, c.files)
 			h.commit(c.name, nil)
 			h.start("--path", c.path)
 			h.awaitOutcome(c.name, status.Succeeded)

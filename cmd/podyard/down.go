@@ -16,7 +16,7 @@ import (
 
 func newDown(g *global) *cobra.Command {
 	var volumes bool
-	instance := "podyard"
+	var instance string
 	c := &cobra.Command{
 		Use:   "down",
 		Short: "Stop the daemon and remove exactly what Podyard made on the engine",
@@ -24,11 +24,14 @@ func newDown(g *global) *cobra.Command {
 data stay unless --volumes is given. The data directory with the history stays: remove it by hand.`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
+			if instance == "" {
+				instance = g.recordedInstance()
+			}
 			return down(c.Context(), g, instance, volumes, c.OutOrStdout())
 		},
 	}
 	c.Flags().BoolVar(&volumes, "volumes", false, "remove the volumes as well, with the data in them")
-	c.Flags().StringVar(&instance, "instance", instance, "the --instance of the daemon")
+	c.Flags().StringVar(&instance, "instance", "", "the --instance of the daemon (default: the one that the data directory was used with)")
 	return c
 }
 

@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -32,6 +33,25 @@ func defaultDataDir() string {
 
 // socket is where the daemon of a data directory listens.
 func (g *global) socket() string { return filepath.Join(g.dataDir, "podyard.sock") }
+
+// defaultInstance marks what a daemon makes on the engine unless it is told another name.
+const defaultInstance = "podyard"
+
+// recordInstance keeps the instance's name in the data directory, for podyard down.
+func (g *global) recordInstance(name string) error {
+	if err := os.WriteFile(filepath.Join(g.dataDir, "instance"), []byte(name+"\n"), 0o600); err != nil {
+		return fmt.Errorf("record instance: %w", err)
+	}
+	return nil
+}
+
+func (g *global) recordedInstance() string {
+	name, err := os.ReadFile(filepath.Join(g.dataDir, "instance"))
+	if err != nil {
+		return defaultInstance
+	}
+	return strings.TrimSpace(string(name))
+}
 
 func (g *global) client() *status.Client { return status.NewClient(g.socket()) }
 

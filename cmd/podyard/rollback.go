@@ -2,12 +2,16 @@ package main
 
 import (
 	"fmt"
+	"io"
 
 	"github.com/spf13/cobra"
+
+	"github.com/podyard/podyard/status"
 )
 
 func newRollback(g *global) *cobra.Command {
 	var reason string
+	var wait bool
 	var f format
 	c := &cobra.Command{
 		Use:   "rollback REV",
@@ -16,17 +20,30 @@ func newRollback(g *global) *cobra.Command {
 Polls do not undo it: it holds until the next commit, or until podyard resume.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
-			made, err := g.client().Rollback(c.Context(), args[0], reason)
+			client := g.client()
+			made, err := client.Rollback(c.Context(), args[0], reason)
 			if err != nil {
 				return err
 			}
-			return f.write(c.OutOrStdout(), made, func() error {
-				_, err := fmt.Fprintf(c.OutOrStdout(), "%s applies %s; podyard status shows how it fares\n", made.Name(), made.Commit.Short())
-				return err
-			})
+			if wait {
+				if err := follow(c.Context(), client, made.Number, c.ErrOrStderr()); err != nil {
+					return err
+				}
+			}
+			return f.write(c.OutOrStdout(), made, func() error { return writeRolledBack(c.OutOrStdout(), made, wait) })
 		},
 	}
+	c.Flags().BoolVar(&wait, "wait", true, "wait until the revision is ready, and fail if it does not become so")
 	c.Flags().StringVar(&reason, "reason", "", "why, for the history")
 	f.flag(c)
 	return c
+}
+
+func writeRolledBack(w io.Writer, made status.Revision, waited bool) error {
+	how := "applies"
+	if waited {
+		how = "runs"
+	}
+	_, err := fmt.Fprintf(w, "%s %s %s; it holds until the next commit or podyard resume\n", made.Name(), how, made.Commit.Short())
+	return err
 }

@@ -51,7 +51,7 @@ func newRun(g *global) *cobra.Command {
 	flags.StringVar(&o.path, "path", ".", "directory of the manifests inside the repository")
 	flags.DurationVar(&o.interval, "interval", time.Minute, "pause between two polls; local repositories are watched as well")
 	flags.StringVar(&o.listen, "listen", "127.0.0.1:8420", "address of the status page; empty for none")
-	flags.StringVar(&o.instance, "instance", "podyard", "name that marks everything this daemon makes on the engine")
+	flags.StringVar(&o.instance, "instance", defaultInstance, "name that marks everything this daemon makes on the engine")
 	flags.StringVar(&o.network, "pod-network", "", "address range of the pods, as 10.89.0.0/16 (default: the first free one)")
 	flags.BoolVarP(&o.verbose, "verbose", "v", false, "log more")
 	return c
@@ -81,6 +81,9 @@ func runDaemon(ctx context.Context, g *global, o *runOptions, log *slog.Logger, 
 	defer store.Close()
 	if store.Recovered != "" {
 		log.Warn("history started anew", "reason", store.Recovered)
+	}
+	if err := g.recordInstance(o.instance); err != nil {
+		return err
 	}
 	engine, err := docker.New(ctx, docker.Options{Instance: o.instance, CIDR: o.network, Logger: log})
 	if err != nil {

@@ -87,7 +87,9 @@ func (c check) secret(s *corev1.Secret) {
 	size := 0
 	for _, key := range slices.Sorted(maps.Keys(s.Data)) {
 		for _, rule := range validation.IsConfigMapKey(key) {
-			c.add(field.NewPath("data"), "%s", rule) // the key is not told: a line of an env file may have become one
+			e := c.object.errorf(c.secretKey(key).String(), "%s", rule)
+			e.Field, _, _ = strings.Cut(e.Field, "[") // the key is not told: a line of an env file may have become one
+			c.errs.add(e)
 		}
 		size += len(s.Data[key])
 	}

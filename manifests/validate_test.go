@@ -196,7 +196,7 @@ stringData:
   "a b": hunter3
 `, errors: []string{
 			"a.yaml:4: type: Secrets of type kubernetes.io/tls must have the key tls.key",
-			"a.yaml:7: stringData[a b]: a valid config key must consist of alphanumeric characters, '-', '_' or '.' (e.g. 'key.name',  or 'KEY_NAME',  or 'key-name', regex used for validation is '[-._a-zA-Z0-9]+')",
+			"a.yaml:7: stringData: a valid config key must consist of alphanumeric characters, '-', '_' or '.' (e.g. 'key.name',  or 'KEY_NAME',  or 'key-name', regex used for validation is '[-._a-zA-Z0-9]+')",
 		}},
 	})
 }

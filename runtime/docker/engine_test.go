@@ -122,8 +122,10 @@ func importImage(t *testing.T, cli *client.Client, ref string, changes ...string
 	must(t, err)
 	defer progress.Close()
 	must(t, streamError(progress))
-	t.Cleanup(func() {
-		_, _ = cli.ImageRemove(context.Background(), ref, image.RemoveOptions{Force: true, PruneChildren: true})
+	imported, err := cli.ImageInspect(t.Context(), ref)
+	must(t, err)
+	t.Cleanup(func() { // by ID: a test that pushed it has given it a digest as another name
+		_, _ = cli.ImageRemove(context.Background(), imported.ID, image.RemoveOptions{Force: true, PruneChildren: true})
 	})
 }
 

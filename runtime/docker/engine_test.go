@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -40,11 +41,32 @@ func testMain(m *testing.M) int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
+	defer removeImported()
 	return m.Run()
 }
 
+// imported are the images that the tests made, by ID: one that was pushed has a digest as another name. They go when all
+// tests are through, since containers of a test outlive its images else.
+var imported = struct {
+	sync.Mutex
+	ids map[string]bool
+}{ids: map[string]bool{}}
+
+func removeImported() {
+	cli, err := client.NewClientWithOpts(client.FromEnv, client.WithAPIVersionNegotiation())
+	if err != nil {
+		return // then there were no images either
+	}
+	defer cli.Close()
+	for id := range imported.ids {
+		if _, err := cli.ImageRemove(context.Background(), id, image.RemoveOptions{Force: true, PruneChildren: true}); err != nil {
+			fmt.Fprintln(os.Stderr, "image left on the engine:", err)
+		}
+	}
+}
+
 func buildTestBinary(target string, env ...string) error {
-	build := exec.Command("go", "build", "-mod=mod", "-o", target, "./testdata/testpod")
+	build := exec.Command("go", "build", "-o", target, "./testdata/testpod")
 	build.Env = append(os.Environ(), env...)
 	if out, err := build.CombinedOutput(); err != nil {
 		return fmt.Errorf("build the test binary: %w\n%s", err, out)
@@ -122,11 +144,11 @@ func importImage(t *testing.T, cli *client.Client, ref string, changes ...string
 	must(t, err)
 	defer progress.Close()
 	must(t, streamError(progress))
-	imported, err := cli.ImageInspect(t.Context(), ref)
+	made, err := cli.ImageInspect(t.Context(), ref)
 	must(t, err)
-	t.Cleanup(func() { // by ID: a test that pushed it has given it a digest as another name
-		_, _ = cli.ImageRemove(context.Background(), imported.ID, image.RemoveOptions{Force: true, PruneChildren: true})
-	})
+	imported.Lock()
+	defer imported.Unlock()
+	imported.ids[made.ID] = true
 }
 
 func testPod(name string, containers ...corev1.Container) *corev1.Pod {

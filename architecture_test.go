@@ -35,7 +35,7 @@ var mayImport = map[string][]string{
 	"reconcile/plan":         {"manifests", "runtime"},
 	"reconcile":              {"manifests", "runtime", "reconcile/plan"},
 	"history":                {},
-	"status":                 {"manifests", "runtime", "reconcile/plan", "history"},
+	"status":                 {},
 	"deploy":                 {"sources", "manifests", "runtime", "reconcile", "reconcile/plan", "history", "status"},
 }
 

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -23,6 +24,7 @@ type probed struct {
 	// answer decides by probe (its port) and seconds since the start.
 	answer func(port int, at time.Duration) (bool, error)
 	// asked records "port@time".
+	mu     sync.Mutex
 	asked  []string
 	prober *prober
 	state  runtime.State
@@ -41,9 +43,17 @@ func newProbed(t *testing.T, spec corev1.Container, answer func(int, time.Durati
 
 func (p *probed) probe(_ context.Context, _ *runtime.Pod, _ string, handler corev1.ProbeHandler) (runtime.ProbeResult, error) {
 	at := time.Since(p.begin)
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	p.asked = append(p.asked, fmt.Sprintf("%d@%v", handler.TCPSocket.Port.IntVal, at))
 	ok, err := p.answer(int(handler.TCPSocket.Port.IntVal), at)
 	return runtime.ProbeResult{OK: ok, Message: "connection refused"}, err
+}
+
+func (p *probed) questions() []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(p.asked)
 }
 
 // at lets time pass until a moment after the start, and returns the container then.
@@ -79,8 +89,8 @@ func TestReadinessIsAskedEarlyUntilTheFirstSuccess(t *testing.T) {
 		if c := p.at(time.Second); !c.Ready || c.ReadySince.Sub(p.begin) != 700*time.Millisecond {
 			t.Errorf("after 1 s: %+v", c)
 		}
-		if want := []string{"1@0s", "1@100ms", "1@300ms", "1@700ms"}; !slices.Equal(p.asked, want) {
-			t.Errorf("asked %v, want %v", p.asked, want)
+		if want := []string{"1@0s", "1@100ms", "1@300ms", "1@700ms"}; !slices.Equal(p.questions(), want) {
+			t.Errorf("asked %v, want %v", p.questions(), want)
 		}
 	})
 }
@@ -108,9 +118,9 @@ func TestLivenessWantsARestartAfterTheFailureThreshold(t *testing.T) {
 		if c := p.at(25 * time.Second); c.Unhealthy != "liveness probe failed: connection refused" {
 			t.Errorf("after three failures: %+v", c)
 		}
-		n := len(p.asked)
+		n := len(p.questions())
 		p.at(5 * time.Minute)
-		if len(p.asked) != n {
+		if len(p.questions()) != n {
 			t.Error("asked again although it has said what it wants")
 		}
 	})
@@ -125,8 +135,8 @@ func TestOtherProbesWaitForTheStartupProbe(t *testing.T) {
 		if c := p.at(24 * time.Second); c.Started || c.Ready || c.Unhealthy != "" {
 			t.Errorf("after 24 s: %+v", c)
 		}
-		if slices.ContainsFunc(p.asked, func(s string) bool { return !strings.HasPrefix(s, "3@") }) {
-			t.Errorf("asked %v before the startup probe had succeeded", p.asked)
+		if slices.ContainsFunc(p.questions(), func(s string) bool { return !strings.HasPrefix(s, "3@") }) {
+			t.Errorf("asked %v before the startup probe had succeeded", p.questions())
 		}
 		if c := p.at(31 * time.Second); !c.Started || !c.Ready {
 			t.Errorf("after 31 s: %+v", c)

@@ -135,7 +135,7 @@ type Pod struct {
 	// Manifest is the pod as it was created: metadata with name, namespace, uid, labels, annotations and
 	// ownerReferences, and the defaulted spec. Status is empty.
 	Manifest *corev1.Pod
-	// ID of the sandbox, IP its address.
+	// ID of the sandbox, IP its address. Reconcile adds the pods whose creation is under way without an ID.
 	ID, IP string
 	// Phase of the sandbox. A sandbox that was removed behind our back while containers of it are left is Missing;
 	// its Manifest then holds only the metadata that those containers' labels tell, and RemoveSandbox clears them away.

@@ -28,6 +28,9 @@ type chapterResult struct {
 	requests, failed int
 }
 
+// tallyEvery is a little more than the pause between two lines of the visitor.
+const tallyEvery = 1200 * time.Millisecond
+
 // story tells everything from the first deployment to a container killed by hand.
 func (d *demo) story(ctx context.Context, page string) error {
 	d.say("status page at http://%s", page)
@@ -47,6 +50,7 @@ func (d *demo) story(ctx context.Context, page string) error {
 			return fmt.Errorf("%s: %w", c.title, err)
 		}
 		took := time.Since(begin)
+		time.Sleep(tallyEvery) // so that the next line tells of all of it
 		after, err := d.tally(ctx)
 		if err != nil {
 			return err

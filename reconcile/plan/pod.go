@@ -80,7 +80,7 @@ func (p *planner) create(pod *corev1.Pod, reason string) {
 // containers mends every pod that stays.
 func (p *planner) containers() {
 	for _, v := range p.pods {
-		if !v.deleted {
+		if !v.deleted && v.ID != "" { // without an ID its creation is under way
 			p.mend(v)
 		}
 	}

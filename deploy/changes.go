@@ -33,7 +33,7 @@ func diffs(from, to *manifests.Set, fromName, toName string) []status.ObjectDiff
 	var out []status.ObjectDiff
 	compare(from, to, func(action string, before, after *manifests.Object) {
 		ref := viewRef(either(before, after).Ref)
-		text := diff.Diff(ref.String()+" in "+fromName, maskedYAML(before), ref.String()+" in "+toName, maskedYAML(after))
+		text := diff.Diff(ref.String()+" in "+fromName, maskedYAML(before, nil), ref.String()+" in "+toName, maskedYAML(after, before))
 		out = append(out, status.ObjectDiff{Change: status.Change{Action: action, Ref: ref}, Diff: string(text)})
 	})
 	return out
@@ -84,11 +84,11 @@ func rawYAML(o *manifests.Object) []byte {
 	return text
 }
 
-func maskedYAML(o *manifests.Object) []byte {
+func maskedYAML(o, other *manifests.Object) []byte {
 	if o == nil {
 		return nil
 	}
-	return (&manifests.Set{Objects: []*manifests.Object{o}}).YAML(true)
+	return o.Masked(other)
 }
 
 func viewRef(ref manifests.Ref) status.Ref {

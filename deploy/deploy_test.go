@@ -262,8 +262,8 @@ func TestSecretsAreMasked(t *testing.T) {
 	if err != nil || len(diffs) != 1 {
 		t.Fatalf("diff: %v, %v", diffs, err)
 	}
-	if strings.Contains(detail.YAML+diffs[0].Diff, "canary") || !strings.Contains(detail.YAML, "***") {
-		t.Errorf("a secret is shown:\n%s\n%s", detail.YAML, diffs[0].Diff)
+	if strings.Contains(detail.YAML+diffs[0].Diff, "canary") || !strings.Contains(detail.YAML, "***") || !strings.Contains(diffs[0].Diff, "+  password: '*** (changed)'") {
+		t.Errorf("a secret is shown, or its change is not:\n%s\n%s", detail.YAML, diffs[0].Diff)
 	}
 }
 

@@ -58,6 +58,31 @@ func maskSecret(raw *unstructured.Unstructured) map[string]any {
 	return shown.Object
 }
 
+// Masked is one object as YAML writes it, with the values of a Secret left out. Against another state of the same Secret,
+// which may be nil, the values that differ are marked, so that a diff tells which did.
+func (o *Object) Masked(other *Object) []byte {
+	shown := *o
+	shown.Raw = &unstructured.Unstructured{Object: maskSecret(o.Raw)}
+	if o.Kind == "Secret" && other != nil {
+		shown.Raw = shown.Raw.DeepCopy()
+		for _, field := range []string{"data", "stringData"} {
+			markDifferent(shown.Raw.Object[field], o.Raw.Object[field], other.Raw.Object[field])
+		}
+	}
+	return (&Set{Objects: []*Object{&shown}}).YAML(false)
+}
+
+func markDifferent(shown, own, other any) {
+	out, _ := shown.(map[string]any)
+	ours, _ := own.(map[string]any)
+	theirs, _ := other.(map[string]any)
+	for key := range out {
+		if was, there := theirs[key]; there && was != ours[key] {
+			out[key] = masked + " (changed)"
+		}
+	}
+}
+
 var sourceComment = regexp.MustCompile(`(?m)^---\n# Source: (.*)$`)
 
 // Decode makes a Set of what YAML wrote, positions included.

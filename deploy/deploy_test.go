@@ -246,6 +246,32 @@ func TestWithoutGitTheLastRevisionRunsOn(t *testing.T) {
 	}
 }
 
+// TestAPlainDirectoryIsFollowed: no git at all; a saved file deploys.
+func TestAPlainDirectoryIsFollowed(t *testing.T) {
+	b := newBench(t)
+	b.repo = filepath.Join(b.dir, "plain")
+	write := func(text string) {
+		if err := os.MkdirAll(b.repo, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(b.repo, "app.yaml"), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(pod("app:1"))
+	b.start()
+	first := b.await("", status.Succeeded)
+	if b.image() != "app:1" || first.Commit.Short() == "" {
+		t.Errorf("runs %s, revision %+v", b.image(), first)
+	}
+	write(pod("app:2"))
+	for deadline := time.Now().Add(20 * time.Second); b.image() != "app:2"; time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("runs %s; %s", b.image(), b.state())
+		}
+	}
+}
+
 func TestSecretsAreMasked(t *testing.T) {
 	b := newBench(t)
 	secret := "apiVersion: v1\nkind: Secret\nmetadata: {name: token}\nstringData: {password: canary-1}\n---\n"

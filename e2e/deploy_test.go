@@ -2,7 +2,10 @@ package e2e
 
 import (
 	"fmt"
+	"io"
+	"net/http"
 	"os/exec"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -256,4 +259,36 @@ func TestTheDaemonMayBeKilledAtAnyMoment(t *testing.T) {
 func (h *host) execRaw(pod string, command ...string) (string, error) {
 	out, err := exec.Command("docker", append([]string{"exec", h.container(pod, "main")}, command...)...).CombinedOutput()
 	return string(out), err
+}
+
+// TestNoCredentialIsShown: a password in the repository's URL appears in no log, page or listing.
+func TestNoCredentialIsShown(t *testing.T) {
+	t.Parallel()
+	h := newHost(t)
+	h.start("--repo", "https://user:canary-password@127.0.0.1:1/app.git", "--verbose")
+	h.await("a fetch to fail", func() bool { return h.snapshot().Sources[0].FetchError != "" })
+	text, _ := h.podyard("status")
+	asJSON, _ := h.podyard("status", "-o", "json")
+	page := h.page()
+	h.stop(syscall.SIGTERM)
+	if shown := text + asJSON + page + h.log.String(); strings.Contains(shown, "canary") || !strings.Contains(shown, "127.0.0.1:1/app.git") {
+		t.Errorf("a password is shown, or the repository is not:\n%s", shown)
+	}
+}
+
+// page fetches the status page.
+func (h *host) page() string {
+	h.Helper()
+	address := regexp.MustCompile(`status page: (http://\S+)`)
+	h.await("the status page", func() bool { return address.MatchString(h.log.String()) })
+	response, err := http.Get(address.FindStringSubmatch(h.log.String())[1])
+	if err != nil {
+		h.Fatal(err)
+	}
+	defer response.Body.Close()
+	text, err := io.ReadAll(response.Body)
+	if err != nil || response.StatusCode != http.StatusOK {
+		h.Fatalf("the status page answers %s, %v", response.Status, err)
+	}
+	return string(text)
 }

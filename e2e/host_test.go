@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -25,7 +26,7 @@ type host struct {
 	// repo is the repository that the daemon follows, bare; work is a clone of it.
 	repo, work, data string
 	daemon           *exec.Cmd
-	log              *bytes.Buffer
+	log              *logBuffer
 	client           *status.Client
 }
 
@@ -36,13 +37,31 @@ func newHost(t *testing.T) *host {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
-	h := &host{T: t, instance: "e2e-" + hex.EncodeToString(random[:]), log: &bytes.Buffer{},
+	h := &host{T: t, instance: "e2e-" + hex.EncodeToString(random[:]), log: &logBuffer{},
 		repo: filepath.Join(dir, "app.git"), work: filepath.Join(dir, "app"), data: filepath.Join(dir, "data")}
 	h.client = status.NewClient(filepath.Join(h.data, "podyard.sock"))
 	h.git(dir, "init", "--quiet", "--bare", "--initial-branch=main", h.repo)
 	h.git(dir, "clone", "--quiet", h.repo, h.work)
 	t.Cleanup(h.clean)
 	return h
+}
+
+// logBuffer is read while the daemon writes.
+type logBuffer struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (b *logBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.Write(p)
+}
+
+func (b *logBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.String()
 }
 
 // clean removes everything and says what was left, whether the test passed or not.

@@ -100,7 +100,8 @@ func runDaemon(ctx context.Context, g *global, o *runOptions, log *slog.Logger, 
 		Source: source, Store: store, Runtime: engine, Renderer: manifests.NewRenderer(manifests.RendererOptions{}), Log: log,
 		Version: version(), Instance: o.instance, DataDir: g.dataDir, Engine: engine.Version, Gateway: engine.Backend, Stop: stop,
 	})
-	return serve(ctx, g, o, deployer, log, ready)
+	log.Info("running", "instance", o.instance, "repository", source.String(), "path", o.path)
+	return serve(ctx, g, o, deployer, ready)
 }
 
 func cleanPath(path string) string {
@@ -112,7 +113,7 @@ func cleanPath(path string) string {
 }
 
 // serve runs the deployer, the control socket and the page until the first of them ends.
-func serve(ctx context.Context, g *global, o *runOptions, deployer *deploy.Deployer, log *slog.Logger, ready func(string)) error {
+func serve(ctx context.Context, g *global, o *runOptions, deployer *deploy.Deployer, ready func(string)) error {
 	control, err := listenSocket(g.socket())
 	if err != nil {
 		return err
@@ -130,7 +131,6 @@ func serve(ctx context.Context, g *global, o *runOptions, deployer *deploy.Deplo
 		ready(page.Addr().String())
 	}
 	group.Go(func() error { return deployer.Run(ctx) })
-	log.Info("running", "instance", o.instance, "repository", o.repo, "path", o.path)
 	return group.Wait()
 }
 

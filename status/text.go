@@ -20,12 +20,25 @@ func WriteStatus(w io.Writer, s Snapshot, now time.Time) error {
 	if _, err := fmt.Fprintf(w, "%s\n%s\n", oneLine(headline), Detail(s)); err != nil {
 		return err
 	}
-	for _, write := range []func(io.Writer, Snapshot, time.Time) error{writeSources, writeObjects, writePods} {
+	for _, write := range []func(io.Writer, Snapshot, time.Time) error{writeSources, writeObjects, writePods, writeFoot} {
 		if err := write(w, s, now); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// writeFoot says what does all this, as the foot of the page.
+func writeFoot(w io.Writer, s Snapshot, _ time.Time) error {
+	foot := "Podyard " + s.Version
+	if s.Engine.Name != "" {
+		foot += strings.TrimSuffix(" · "+s.Engine.Name+" "+s.Engine.Version, " ")
+	}
+	if s.Gateway != "" {
+		foot += " · Services by " + s.Gateway
+	}
+	_, err := fmt.Fprintf(w, "\n%s\n", oneLine(foot))
+	return err
 }
 
 // WriteHistory prints revisions, newest first, a line each; what went wrong stands below its line.

@@ -150,6 +150,9 @@ func (r *Renderer) runChild(ctx context.Context, w *walk) (text []byte, lasting 
 	return r.childFailed(w, err, out, errOut)
 }
 
+// runtimeExit is the exit code of a panic and of a fatal error of Go's runtime.
+const runtimeExit = 2
+
 // childFailed explains how the child ended. A crash's text is not shown: it may hold pieces of a Secret.
 func (r *Renderer) childFailed(w *walk, err error, out, errOut *bounded) ([]byte, bool, error) {
 	var exit *exec.ExitError
@@ -166,8 +169,9 @@ func (r *Renderer) childFailed(w *walk, err error, out, errOut *bounded) ([]byte
 		return nil, false, w.failed("rendering needs more than %s of CPU time", r.options.Timeout)
 	case strings.Contains(crash, "stack overflow") || strings.Contains(crash, "stack exceeds"):
 		return nil, true, w.failed("is nested too deeply to be rendered")
-	case exit.ExitCode() == -1: // by a signal
-		return nil, false, w.failed("rendering was killed: it may need more than %d MiB of memory", r.options.Memory>>20)
+	case exit.ExitCode() == -1, exit.ExitCode() == runtimeExit && !strings.Contains(crash, "panic: "):
+		// By a signal, or Go's runtime gave up: short of memory it does so in many words, or in none.
+		return nil, false, w.failed("rendering was cut short: it may need more than %d MiB of memory", r.options.Memory>>20)
 	}
 	return nil, false, w.failed("the renderer ended unexpectedly: %s", exit)
 }

@@ -3,7 +3,7 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 # -count=1: what a test finds on the engine, or in a binary that it builds, must not come from the cache.
 GO_TEST     := go test -count=1 -timeout 30m
 
-.PHONY: test unit e2e lint bench sim build engine
+.PHONY: test e2e lint bench sim build engine
 
 # All tests, those against the Docker engine included.
 test: engine

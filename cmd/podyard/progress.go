@@ -11,49 +11,45 @@ import (
 	"github.com/podyard/podyard/status"
 )
 
-// follow prints how a revision fares until it is ready, and is an error when it fails: on a terminal one line that changes,
-// elsewhere a line for each change.
-func follow(ctx context.Context, client *status.Client, number uint64, out io.Writer) error {
+// follow prints how a revision fares until it is ready, and returns it then; that it fails is an error. On a terminal it is
+// one line that changes, elsewhere a line for each change.
+func follow(ctx context.Context, client *status.Client, made status.Revision, out io.Writer) (status.Revision, error) {
 	changes, err := client.Watch(ctx)
 	if err != nil {
-		return err
+		return made, err
 	}
 	line := newProgress(out)
 	defer line.end()
 	for {
 		snapshot, err := client.Snapshot(ctx)
 		if err != nil {
-			return err
+			return made, err
 		}
-		if done, err := judge(snapshot, number); done || err != nil {
-			return err
+		for _, r := range snapshot.Revisions {
+			if r.Number == made.Number && r.Outcome != status.Applying {
+				return r, ended(r)
+			}
 		}
 		if len(snapshot.Sources) > 0 {
 			line.show(snapshot.Sources[0].State)
 		}
 		select {
 		case <-ctx.Done():
-			return ctx.Err()
+			return made, ctx.Err()
 		case _, open := <-changes:
 			if !open {
-				return status.ErrNotRunning
+				return made, status.ErrNotRunning
 			}
 		}
 	}
 }
 
-// judge tells whether a revision has ended well; an error says how it ended otherwise.
-func judge(snapshot status.Snapshot, number uint64) (done bool, err error) {
-	for _, r := range snapshot.Revisions {
-		if r.Number != number || r.Outcome == status.Applying {
-			continue
-		}
-		if r.Outcome != status.Succeeded {
-			return true, fmt.Errorf("%s %s: %s", r.Name(), r.Outcome, r.Message)
-		}
-		return true, nil
+// ended is an error unless a revision ended well.
+func ended(r status.Revision) error {
+	if r.Outcome != status.Succeeded {
+		return fmt.Errorf("%s %s: %s", r.Name(), r.Outcome, r.Message)
 	}
-	return false, nil
+	return nil
 }
 
 // progress is a line on a terminal, or a line a change.

@@ -26,7 +26,7 @@ Polls do not undo it: it holds until the next commit, or until podyard resume.`,
 				return err
 			}
 			if wait {
-				if err := follow(c.Context(), client, made.Number, c.ErrOrStderr()); err != nil {
+				if made, err = follow(c.Context(), client, made, c.ErrOrStderr()); err != nil {
 					return err
 				}
 			}
@@ -44,6 +44,6 @@ func writeRolledBack(w io.Writer, made status.Revision, waited bool) error {
 	if waited {
 		how = "runs"
 	}
-	_, err := fmt.Fprintf(w, "%s %s %s; it holds until the next commit or podyard resume\n", made.Name(), how, made.Commit.Short())
+	_, err := fmt.Fprintf(w, "%s %s %s; podyard status says what holds there, and until when\n", made.Name(), how, made.Commit.Short())
 	return err
 }

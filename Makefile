@@ -1,9 +1,9 @@
-# Podyard: make test | lint | bench | e2e | sim
+# Podyard: make test | lint | bench | e2e | sim | newer-engine
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 # -count=1: what a test finds on the engine, or in a binary that it builds, must not come from the cache.
 GO_TEST     := go test -count=1 -timeout 30m
 
-.PHONY: test e2e lint bench sim build engine
+.PHONY: test e2e lint bench sim newer-engine build engine
 
 # All tests, those against the Docker engine included.
 test: engine
@@ -15,7 +15,14 @@ e2e: engine
 
 # Many more random histories than make test runs. A failure prints the seed that replays it.
 sim:
-	$(GO_TEST) -run 'TestSimulation' ./reconcile -rapid.checks=2000
+	$(GO_TEST) -run 'TestSimulation' ./reconcile -rapid.checks=10000
+
+# The tests of the engine's driver and of recovery, on a newer engine than the installed one: make newer-engine SUITE=trixie
+SUITE := sid
+newer-engine:
+	PODYARD_ENGINE_PATH=$$(.ci/newer-engine bin/engine-$(SUITE) $(SUITE)) && export PODYARD_ENGINE_PATH && \
+	  go run ./e2e/withengine $(GO_TEST) ./runtime/docker/... && \
+	  $(GO_TEST) -v -run 'TestEveryPodServesAgain|TestTheDaemonInAContainer' ./e2e
 
 lint:
 	@unformatted=$$(gofmt -l .); if [ -n "$$unformatted" ]; then echo "not gofmt-ed:"; echo "$$unformatted"; exit 1; fi

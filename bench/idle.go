@@ -36,7 +36,7 @@ func (y *yard) idle(ctx context.Context, n int, d time.Duration) error {
 	if err != nil {
 		return err
 	}
-	fmt.Printf("idle daemon, %d pods, %v: %.2f %% of a core, %.1f MiB RSS\n", n, d, 100*(after-before).Seconds()/d.Seconds(), rss)
+	fmt.Printf("\nidle daemon, %d pods, %v: %.2f %% of a core, %.1f MiB RSS\n", n, d, 100*(after-before).Seconds()/d.Seconds(), rss)
 	return nil
 }
 

@@ -12,14 +12,32 @@ import (
 	"time"
 )
 
+// options say what to measure.
+type options struct {
+	sizes  []int
+	rounds int
+	idle   time.Duration
+	only   []string
+}
+
+func (o options) wants(section string) bool {
+	return len(o.only) == 0 || slices.Contains(o.only, section)
+}
+
 func main() {
+	var o options
 	sizes := flag.String("pods", "1,20,50", "numbers of pods to measure")
-	rounds := flag.Int("rounds", 3, "rounds of each; medians are printed")
-	idle := flag.Duration("idle", time.Minute, "how long to watch the idle daemon; 0 to leave it out")
+	only := flag.String("only", "", "sections to measure, of start, update, cost, idle, recovery (default: all)")
+	flag.IntVar(&o.rounds, "rounds", 3, "rounds of each; medians are printed")
+	flag.DurationVar(&o.idle, "idle", time.Minute, "how long to watch the idle daemon")
 	flag.Parse()
+	o.sizes = parse(*sizes)
+	if *only != "" {
+		o.only = strings.Split(*only, ",")
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	if err := run(ctx, parse(*sizes), *rounds, *idle); err != nil {
+	if err := run(ctx, o); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		stop()
 		os.Exit(1)
@@ -36,31 +54,43 @@ func parse(sizes string) []int {
 	return out
 }
 
-func run(ctx context.Context, sizes []int, rounds int, idle time.Duration) (err error) {
+func run(ctx context.Context, o options) error {
+	fmt.Printf("%d cores, load %s\n", cores(), load())
+	if err := onTheMachinesEngine(ctx, o); err != nil {
+		return err
+	}
+	if o.wants("recovery") {
+		return recovery(ctx)
+	}
+	return nil
+}
+
+func onTheMachinesEngine(ctx context.Context, o options) error {
+	if !o.wants("start") && !o.wants("update") && !o.wants("cost") && !o.wants("idle") {
+		return nil
+	}
 	y, err := newYard(ctx)
 	if err != nil {
 		return err
 	}
 	defer y.clean()
-	fmt.Printf("%d cores, load %s\n\n", cores(), load())
-	fmt.Printf("%5s %12s %12s %9s %7s   raw by workers (2, 4, 8)\n", "pods", "podyard", "raw engine", "at once", "ratio")
-	for _, n := range sizes {
-		if err := y.compare(ctx, n, rounds); err != nil {
+	if o.wants("start") {
+		if err := y.starts(ctx, o); err != nil {
 			return err
 		}
 	}
-	first, err := y.firstCall(ctx, 10)
-	if err != nil {
-		return err
+	if o.wants("update") {
+		if err := y.update(ctx, o.rounds); err != nil {
+			return err
+		}
 	}
-	fmt.Printf("\ncommit to first engine call: p50 %v of %d (rendering included)\n", median(first).Round(time.Millisecond), len(first))
-	if idle > 0 {
-		return y.idle(ctx, 50, idle)
+	if o.wants("cost") {
+		if err := y.cost(ctx, 20, o.rounds); err != nil {
+			return err
+		}
+	}
+	if o.wants("idle") {
+		return y.idle(ctx, 50, o.idle)
 	}
 	return nil
-}
-
-func median(d []time.Duration) time.Duration {
-	d = slices.Sorted(slices.Values(d))
-	return d[len(d)/2]
 }

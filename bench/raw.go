@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/docker/docker/api/types/container"
@@ -37,6 +39,9 @@ func (y *yard) readTemplates(ctx context.Context) (*templates, error) {
 			return nil, err
 		}
 		into.Config.Labels = map[string]string{"podyard-bench": "raw"}
+		// Only a daemon needs the files for termination messages; what they cost counts as ours.
+		into.HostConfig.Mounts, into.HostConfig.Binds = nil, nil
+		into.Config.Cmd = slices.DeleteFunc(into.Config.Cmd, func(arg string) bool { return strings.HasPrefix(arg, "--message=") })
 	}
 	for name, endpoint := range t.sandbox.NetworkSettings.Networks {
 		t.network = name
@@ -51,8 +56,18 @@ func (y *yard) readTemplates(ctx context.Context) (*templates, error) {
 	return t, nil
 }
 
-// byHand creates and starts the same containers with so many workers, then removes them outside the measurement.
-func (y *yard) byHand(ctx context.Context, t *templates, n, workers int) (time.Duration, error) {
+// taken is how long the raw engine took to create and start containers, and then to remove them.
+type taken struct{ start, remove time.Duration }
+
+// byHand creates and starts the same containers with so many workers, then removes them.
+func (y *yard) byHand(ctx context.Context, t *templates, n, workers int) (taken, error) {
+	return y.startAll(ctx, t, n, workers, y.rawPod, nil)
+}
+
+// startAll makes n pods with so many workers and removes them; before that, look sees them.
+func (y *yard) startAll(ctx context.Context, t *templates, n, workers int,
+	make1 func(context.Context, *templates, int, netip.Addr) ([2]string, error), look func(ids [][2]string) error,
+) (took taken, err error) {
 	ids := make([][2]string, n)
 	start := time.Now()
 	group, groupCtx := errgroup.WithContext(ctx)
@@ -62,21 +77,25 @@ func (y *yard) byHand(ctx context.Context, t *templates, n, workers int) (time.D
 		own := address
 		address = address.Prev()
 		group.Go(func() (err error) {
-			ids[i], err = y.rawPod(groupCtx, t, i, own)
+			ids[i], err = make1(groupCtx, t, i, own)
 			return err
 		})
 	}
-	err := group.Wait()
-	took := time.Since(start)
-	return took, errors.Join(err, y.removeRaw(ctx, ids))
+	err = group.Wait()
+	took.start = time.Since(start)
+	if err == nil && look != nil {
+		err = look(ids)
+	}
+	start = time.Now()
+	err = errors.Join(err, y.removeRaw(ctx, ids, workers))
+	took.remove = time.Since(start)
+	time.Sleep(time.Second) // let the engine come to rest
+	return took, err
 }
 
 // rawPod is what must be done at least: the sandbox, then the container that joins it.
 func (y *yard) rawPod(ctx context.Context, t *templates, i int, address netip.Addr) (ids [2]string, err error) {
-	networking := &network.NetworkingConfig{EndpointsConfig: map[string]*network.EndpointSettings{
-		t.network: {IPAMConfig: &network.EndpointIPAMConfig{IPv4Address: address.String()}},
-	}}
-	sandbox, err := y.docker.ContainerCreate(ctx, t.sandbox.Config, t.sandbox.HostConfig, networking, nil, fmt.Sprintf("podyard-bench-raw-%d-pod", i))
+	sandbox, err := y.docker.ContainerCreate(ctx, t.sandbox.Config, t.sandbox.HostConfig, t.at(address), nil, fmt.Sprintf("podyard-bench-raw-%d-pod", i))
 	if err != nil {
 		return ids, err
 	}
@@ -95,9 +114,16 @@ func (y *yard) rawPod(ctx context.Context, t *templates, i int, address netip.Ad
 	return ids, y.docker.ContainerStart(ctx, app.ID, container.StartOptions{})
 }
 
-func (y *yard) removeRaw(ctx context.Context, ids [][2]string) error {
+// at is an endpoint with an address in the pods' network.
+func (t *templates) at(address netip.Addr) *network.NetworkingConfig {
+	return &network.NetworkingConfig{EndpointsConfig: map[string]*network.EndpointSettings{
+		t.network: {IPAMConfig: &network.EndpointIPAMConfig{IPv4Address: address.String()}},
+	}}
+}
+
+func (y *yard) removeRaw(ctx context.Context, ids [][2]string, workers int) error {
 	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(4)
+	group.SetLimit(workers)
 	for _, pair := range ids {
 		for _, id := range []string{pair[1], pair[0]} {
 			if id != "" {
@@ -105,6 +131,5 @@ func (y *yard) removeRaw(ctx context.Context, ids [][2]string) error {
 			}
 		}
 	}
-	defer time.Sleep(time.Second) // let the engine come to rest
 	return group.Wait()
 }

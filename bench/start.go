@@ -16,6 +16,22 @@ func cores() int { return runtime.NumCPU() }
 
 var workers = []int{2, 4, 8}
 
+// starts compares each number of pods, and times the way to the first call.
+func (y *yard) starts(ctx context.Context, o options) error {
+	fmt.Printf("\n%5s %12s %12s %9s %7s   raw by workers (2, 4, 8)\n", "pods", "podyard", "raw engine", "at once", "ratio")
+	for _, n := range o.sizes {
+		if err := y.compare(ctx, n, o.rounds); err != nil {
+			return err
+		}
+	}
+	first, err := y.firstCall(ctx, 10)
+	if err != nil {
+		return err
+	}
+	fmt.Printf("\ncommit to first engine call: p50 %v of %d (rendering included)\n", median(first).Round(time.Millisecond), len(first))
+	return nil
+}
+
 // compare starts n pods by commit and by hand, in turn.
 func (y *yard) compare(ctx context.Context, n, rounds int) error {
 	var ours []time.Duration
@@ -31,7 +47,7 @@ func (y *yard) compare(ctx context.Context, n, rounds int) error {
 			if err != nil {
 				return err
 			}
-			raw[i] = append(raw[i], took)
+			raw[i] = append(raw[i], took.start)
 		}
 	}
 	medians := make([]time.Duration, len(workers))

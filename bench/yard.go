@@ -42,7 +42,7 @@ func newYard(ctx context.Context) (*yard, error) {
 	}
 	steps := [][]string{
 		{"env", "CGO_ENABLED=0", "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", y.binary, "./cmd/podyard"},
-		{"sh", "-c", "mkdir -p " + dir + "/root/bin && cp /bin/busybox " + dir + "/root/bin/ && ln -s busybox " + dir + "/root/bin/sleep && tar -C " + dir + "/root -c . | docker import - " + image},
+		{"sh", "-c", "mkdir -p " + dir + "/root/bin && cp /bin/busybox " + dir + "/root/bin/ && ln -s busybox " + dir + "/root/bin/sleep && echo ok > " + dir + "/root/index.html && tar -C " + dir + "/root -c . | docker import - " + image},
 		{"git", "init", "--quiet", "--initial-branch=main", y.path("app")},
 	}
 	for _, s := range steps {
@@ -98,8 +98,12 @@ spec:
 
 // commit asks for n pods.
 func (y *yard) commit(ctx context.Context, n int, run string) error {
+	return y.commitText(ctx, fmt.Sprintf(manifest, n, run, image))
+}
+
+func (y *yard) commitText(ctx context.Context, text string) error {
 	y.commits++
-	text := fmt.Sprintf(manifest, n, run, image) + fmt.Sprintf("# %d\n", y.commits)
+	text += fmt.Sprintf("# %d\n", y.commits)
 	if err := os.WriteFile(y.path("app/bench.yaml"), []byte(text), 0o644); err != nil {
 		return err
 	}
@@ -141,17 +145,7 @@ func (y *yard) empty(ctx context.Context) error {
 	if err := y.awaitReady(ctx); err != nil {
 		return err
 	}
-	for ctx.Err() == nil {
-		s, err := y.status.Snapshot(ctx)
-		if err != nil {
-			return err
-		}
-		if len(s.Pods) == 0 {
-			return nil
-		}
-		time.Sleep(50 * time.Millisecond)
-	}
-	return ctx.Err()
+	return y.awaitPods(ctx, 0)
 }
 
 func load() string {

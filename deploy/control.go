@@ -1,6 +1,7 @@
 package deploy
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -29,6 +30,15 @@ func (d *Deployer) Revisions(_ context.Context, before uint64, limit int) ([]sta
 		out = append(out, viewRevision(r, d.currentNumber()))
 	}
 	return out, nil
+}
+
+// Events are those of one object.
+func (d *Deployer) Events(_ context.Context, object status.Ref, limit int) ([]status.Event, error) {
+	found, err := d.options.Store.Events(history.EventFilter{Object: object.String()}, limit)
+	if err != nil {
+		return nil, err
+	}
+	return viewEvents(found), nil
 }
 
 func (d *Deployer) currentNumber() uint64 {
@@ -122,20 +132,23 @@ func (d *Deployer) Plan(ctx context.Context, request status.PlanRequest) (status
 	if err != nil {
 		return status.PlanResult{}, err
 	}
+	var before *manifests.Set
+	if a := d.current(); a != nil {
+		before = a.set
+		if set != before && bytes.Equal(a.yaml, set.YAML(false)) {
+			set.Sync = before.Sync
+		}
+	}
 	preview, err := d.reconciler.Preview(ctx, set)
 	if err != nil {
 		return status.PlanResult{}, err
 	}
-	var before *manifests.Set
-	if a := d.current(); a != nil {
-		before = a.set
-	}
-	result := status.PlanResult{Changes: changes(before, set)}
+	result := status.PlanResult{Changes: changes(before, set), Warnings: warnings(before, set)}
 	for _, a := range preview.Actions {
+		if _, note := a.(plan.WriteNote); note {
+			continue // nothing that runs
+		}
 		result.Actions = append(result.Actions, status.PlannedAction{Action: a.String(), Reason: a.Why()})
-	}
-	for _, w := range set.Warnings {
-		result.Warnings = append(result.Warnings, w.String())
 	}
 	return result, nil
 }
@@ -144,8 +157,11 @@ func (d *Deployer) planned(ctx context.Context, request status.PlanRequest) (*ma
 	switch {
 	case request.Manifests != "":
 		set, err := manifests.Decode([]byte(request.Manifests), manifests.Options{})
+		if err == nil {
+			err = d.permitted(ctx, set)
+		}
 		if err != nil {
-			return nil, fmt.Errorf("%w: %w", err, status.ErrInvalid)
+			return nil, status.Errorf(status.ErrInvalid, "%w", err)
 		}
 		return set, nil
 	case request.Revision != "":
@@ -154,7 +170,7 @@ func (d *Deployer) planned(ctx context.Context, request status.PlanRequest) (*ma
 	}
 	a := d.current()
 	if a == nil {
-		return nil, fmt.Errorf("nothing is applied yet: %w", status.ErrUnavailable)
+		return nil, status.Errorf(status.ErrUnavailable, "nothing is applied yet")
 	}
 	return a.set, nil
 }
@@ -176,49 +192,28 @@ func (d *Deployer) Shutdown(context.Context) error {
 
 // Logs copies a container's output.
 func (d *Deployer) Logs(ctx context.Context, request status.LogRequest, w io.Writer) error {
-	id, err := d.container(ctx, request)
+	name := status.ContainerName{Namespace: request.Namespace, Pod: request.Pod, Container: request.Container}
+	pod, err := d.pod(ctx, name)
+	if err != nil {
+		return err
+	}
+	c, err := attempt(pod, name)
+	if err == nil && request.Previous {
+		c, err = previous(pod, c)
+	}
 	if err != nil {
 		return err
 	}
 	options := runtime.LogOptions{Follow: request.Follow, Timestamps: request.Timestamps, Tail: request.Tail, Since: request.Since}
-	return d.options.Runtime.Logs(ctx, id, options, w, w)
+	return d.options.Runtime.Logs(ctx, c.ID, options, w, w)
 }
 
-// container finds the attempt whose log is wanted. A pod may be named by its beginning, if that is unique, or by the
-// workload it belongs to.
-func (d *Deployer) container(ctx context.Context, request status.LogRequest) (string, error) {
-	state, err := d.options.Runtime.State(ctx)
-	if err != nil {
-		return "", err
-	}
-	for i := range state.Pods {
-		pod := &state.Pods[i]
-		if pod.Manifest.Namespace == request.Namespace && pod.Manifest.Name == request.Pod {
-			return attempt(pod, request)
-		}
-	}
-	return "", fmt.Errorf("pod %s/%s: %w; podyard status lists the pods", request.Namespace, request.Pod, status.ErrNotFound)
-}
-
-func attempt(pod *runtime.Pod, request status.LogRequest) (string, error) {
-	name := request.Container
-	if name == "" {
-		if n := len(pod.Manifest.Spec.Containers); n != 1 {
-			return "", fmt.Errorf("pod %s has %d containers, say which: %w", request.Pod, n, status.ErrInvalid)
-		}
-		name = pod.Manifest.Spec.Containers[0].Name
-	}
-	c := plan.Latest(pod, name)
-	if c == nil {
-		return "", fmt.Errorf("pod %s has no container %s: %w", request.Pod, name, status.ErrNotFound)
-	}
-	if !request.Previous {
-		return c.ID, nil
-	}
+// previous is the attempt before another.
+func previous(pod *runtime.Pod, c *runtime.Container) (*runtime.Container, error) {
 	for i := range pod.Containers {
-		if past := &pod.Containers[i]; past.Name == name && past.Attempt == c.Attempt-1 {
-			return past.ID, nil
+		if past := &pod.Containers[i]; past.Name == c.Name && past.Attempt == c.Attempt-1 {
+			return past, nil
 		}
 	}
-	return "", fmt.Errorf("container %s of pod %s has not been restarted: %w", name, request.Pod, status.ErrNotFound)
+	return nil, status.Errorf(status.ErrNotFound, "container %s of pod %s has not been restarted", c.Name, pod.Manifest.Name)
 }

@@ -3,6 +3,7 @@ package deploy_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -37,7 +38,8 @@ type bench struct {
 func newBench(t *testing.T) *bench {
 	b := &bench{T: t, dir: t.TempDir()}
 	b.repo = filepath.Join(b.dir, "app")
-	b.engine = fake.New(fake.Options{Images: map[string]fake.Program{"app:1": {Local: true}, "app:2": {Local: true}, "never:1": {Local: true, ReadyAfter: fake.Never}}})
+	b.engine = fake.New(fake.Options{Images: map[string]fake.Program{"app:1": {Local: true}, "app:2": {Local: true}, "never:1": {Local: true, ReadyAfter: fake.Never},
+		"job:1": {Local: true, ExitAfter: 50 * time.Millisecond}, "crash:1": {Local: true, ExitAfter: 50 * time.Millisecond, ExitCode: 1}}})
 	if err := b.engine.Ensure(t.Context(), nil); err != nil {
 		t.Fatal(err)
 	}
@@ -152,6 +154,22 @@ func TestACommitBecomesARevision(t *testing.T) {
 	}
 	if state := b.state(); !strings.HasPrefix(state, "in sync with "+r.Commit.Short()) {
 		t.Errorf("state: %s", state)
+	}
+}
+
+func TestTheEventsOfAPodAreKeptWhateverHappensToOthers(t *testing.T) {
+	b := newBench(t)
+	b.commit("First", pod("app:1"))
+	b.start()
+	b.await("First", status.Succeeded)
+	for i := range 100 {
+		if err := b.store.Event(history.Event{Time: time.Now(), Type: history.Normal, Reason: "Pulled", Object: "Image other", Message: fmt.Sprint(i)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	events, err := b.deployer.Events(t.Context(), status.Ref{Kind: "Pod", Namespace: "default", Name: "app"}, 10)
+	if err != nil || len(events) == 0 || events[0].Reason != "SuccessfulCreate" {
+		t.Errorf("events of the pod: %+v, %v", events, err)
 	}
 }
 

@@ -2,6 +2,7 @@ package deploy
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -24,8 +25,10 @@ type Options struct {
 	Source   sources.Source
 	Store    *history.Store
 	Runtime  runtime.Runtime
-	Renderer *manifests.Renderer
-	Log      *slog.Logger
+	// NodeLabels are added to those of the one node there is.
+	NodeLabels map[string]string
+	Renderer   *manifests.Renderer
+	Log        *slog.Logger
 	// Version, Instance, DataDir and Engine are shown on the status page.
 	Version, Instance, DataDir string
 	Engine                     func() (name, version string)
@@ -59,12 +62,15 @@ type Deployer struct {
 // applied is the revision that is the desired state.
 type applied struct {
 	number  uint64
+	sync    uint64 // as history.Revision has it
 	commit  sources.Commit
 	name    string // the artifact's Revision
 	set     *manifests.Set
 	yaml    []byte
 	outcome history.Outcome
 	message string
+	// waits: it failed to become ready because something is Pending, and nothing is broken.
+	waits bool
 	// since is when the outcome came about.
 	since time.Time
 }
@@ -78,7 +84,9 @@ func New(options Options) *Deployer {
 		options: options, log: options.Log, started: time.Now(),
 		trigger: make(chan struct{}, 1), rounds: make(chan reconcile.Status, 1),
 	}
-	d.reconciler = reconcile.New(options.Runtime, reconcile.Options{Log: options.Log, Record: d.record, Changed: d.round})
+	d.reconciler = reconcile.New(options.Runtime, reconcile.Options{
+		NodeLabels: options.NodeLabels, Log: options.Log, Notes: options.Store, Record: d.record, Changed: d.round,
+	})
 	return d
 }
 
@@ -118,11 +126,12 @@ func (d *Deployer) restore() error {
 	if err != nil {
 		return fmt.Errorf("decode revision r%d: %w", last.Number, err)
 	}
-	set.Since = last.Started
+	first := cmp.Or(last.Sync, last.Number) // none in the history of an older Podyard
+	set.Since, set.Sync = last.Started, fmt.Sprint(first)
 	d.mu.Lock()
 	d.hold = hold
 	d.applied = &applied{
-		number: last.Number, commit: sourceCommit(last.Commit), name: last.Revision, set: set, yaml: rendered,
+		number: last.Number, sync: first, commit: sourceCommit(last.Commit), name: last.Revision, set: set, yaml: rendered,
 		outcome: last.Outcome, message: last.Message, since: last.Finished,
 	}
 	d.mu.Unlock()
@@ -175,6 +184,9 @@ func (d *Deployer) take(ctx context.Context, artifact *sources.Artifact, trigger
 		return
 	}
 	set, err := d.load(ctx, artifact)
+	if err == nil {
+		err = d.permitted(ctx, set)
+	}
 	if err != nil {
 		d.refuse(artifact, trigger, err)
 		return
@@ -231,21 +243,21 @@ func (d *Deployer) apply(artifact *sources.Artifact, set *manifests.Set, trigger
 		Source: d.options.Name, Revision: artifact.Revision, Commit: historyCommit(artifact.Commit),
 		Trigger: trigger, Reason: reason, Outcome: history.Applying, Started: time.Now(), Objects: len(set.Objects),
 	}
-	for _, w := range set.Warnings {
-		rev.Warnings = append(rev.Warnings, w.String())
-	}
 	var beforeSet *manifests.Set
 	if before != nil {
 		beforeSet = before.set
 	}
-	rev.Changes = historyChanges(changes(beforeSet, set))
+	rev.Changes, rev.Warnings = historyChanges(changes(beforeSet, set)), warnings(beforeSet, set)
+	if before != nil && bytes.Equal(before.yaml, rendered) {
+		rev.Sync = before.sync // nothing changed, so hooks do not run again
+	}
 	rev, err := d.options.Store.Begin(rev, rendered)
 	if err != nil {
 		return fmt.Errorf("begin revision: %w", err)
 	}
-	set.Since = rev.Started
+	set.Since, set.Sync = rev.Started, fmt.Sprint(rev.Sync)
 	d.mu.Lock()
-	d.applied = &applied{number: rev.Number, commit: artifact.Commit, name: artifact.Revision, set: set, yaml: rendered,
+	d.applied = &applied{number: rev.Number, sync: rev.Sync, commit: artifact.Commit, name: artifact.Revision, set: set, yaml: rendered,
 		outcome: history.Applying, since: rev.Started}
 	d.mu.Unlock()
 	d.reconciler.SetDesired(set)

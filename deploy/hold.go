@@ -26,7 +26,7 @@ func (d *Deployer) Rollback(ctx context.Context, rev, reason string) (status.Rev
 	}
 	head := d.headRevision()
 	if before := d.current(); before != nil && before.name == artifact.Revision {
-		return status.Revision{}, fmt.Errorf("%s is what runs already: %w", rev, status.ErrConflict)
+		return status.Revision{}, status.Errorf(status.ErrConflict, "%s is what runs already", rev)
 	}
 	if err := d.apply(artifact, set, "rollback", fmt.Sprintf("%s: %s", from, reason)); err != nil {
 		return status.Revision{}, err
@@ -64,11 +64,11 @@ func (d *Deployer) revisionSet(ctx context.Context, rev string) (*sources.Artifa
 	}
 	artifact, err := d.options.Source.Resolve(ctx, rev)
 	if err != nil {
-		return nil, nil, "", fmt.Errorf("%w: %w", err, status.ErrNotFound)
+		return nil, nil, "", status.Errorf(status.ErrNotFound, "%w", err)
 	}
 	set, err := d.load(ctx, artifact)
 	if err != nil {
-		return nil, nil, "", fmt.Errorf("%s: %w: %w", rev, err, status.ErrInvalid)
+		return nil, nil, "", status.Errorf(status.ErrInvalid, "%s: %w", rev, err)
 	}
 	return artifact, set, shortHash(artifact.Commit.Hash), nil
 }
@@ -79,7 +79,7 @@ func (d *Deployer) Resume(ctx context.Context) error {
 	hold, head := d.hold, d.head
 	d.mu.Unlock()
 	if hold == nil {
-		return fmt.Errorf("nothing is held: %w", status.ErrConflict)
+		return status.Errorf(status.ErrConflict, "nothing is held")
 	}
 	d.taking.Lock()
 	err := d.release()

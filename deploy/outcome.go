@@ -3,6 +3,7 @@ package deploy
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -42,7 +43,7 @@ func (d *Deployer) judge(s reconcile.Status) {
 	if a == nil || s.Set != a.set || s.Err != nil {
 		return
 	}
-	outcome, message := verdict(s.Result.Objects)
+	outcome, message, waits := verdict(s.Result.Objects)
 	d.mu.Lock()
 	before := a.outcome
 	if outcome == history.Applying && before != history.Applying {
@@ -50,7 +51,7 @@ func (d *Deployer) judge(s reconcile.Status) {
 		return // a pod that is restarted later does not undo what was reached
 	}
 	changed := before != outcome
-	a.message = message
+	a.message, a.waits = message, waits
 	if changed {
 		a.outcome, a.since = outcome, time.Now()
 	}
@@ -65,23 +66,35 @@ func (d *Deployer) judge(s reconcile.Status) {
 	})
 }
 
-// verdict sums up the objects that the commit holds.
-func verdict(objects []plan.ObjectStatus) (history.Outcome, string) {
-	outcome, message := history.Ready, ""
-	for _, o := range objects {
+// verdict sums up the objects that the commit holds. What is broken counts before what only waits.
+func verdict(objects []plan.ObjectStatus) (outcome history.Outcome, message string, waits bool) {
+	outcome = history.Ready
+	for i := range objects {
+		o := &objects[i]
 		if o.Owner.Kind != "" {
 			continue
 		}
-		switch o.Health {
-		case plan.Stalled:
-			return history.Failed, fmt.Sprintf("%s: %s", o.Ref, o.Message)
-		case plan.Reconciling, plan.Terminating:
-			if outcome == history.Ready {
-				outcome, message = history.Applying, fmt.Sprintf("%s: %s", o.Ref, o.Message)
-			}
+		switch said := fmt.Sprintf("%s: %s", o.Ref, o.Message); {
+		case o.Health == plan.Stalled && !pending(o):
+			return history.Failed, said, false
+		case o.Health == plan.Stalled && !waits:
+			outcome, message, waits = history.Failed, said, true
+		case (o.Health == plan.Reconciling || o.Health == plan.Terminating) && outcome == history.Ready:
+			outcome, message = history.Applying, said
 		}
 	}
-	return outcome, message
+	return outcome, message, waits
+}
+
+// pending tells of a stalled object that nothing is wrong with: a pod that cannot be placed, a claim that is not bound. It
+// needs another commit or a hand, and nothing of it has crashed.
+func pending(o *plan.ObjectStatus) bool {
+	if o.Kind == "PersistentVolumeClaim" {
+		return o.Summary["status"] == string(corev1.ClaimPending)
+	}
+	return o.Pod != nil && o.Pod.Phase == corev1.PodPending && slices.ContainsFunc(o.Pod.Conditions, func(c corev1.PodCondition) bool {
+		return c.Type == corev1.PodScheduled && c.Status == corev1.ConditionFalse
+	})
 }
 
 // ranImages is what each image reference of the running pods meant: the repository digest, or the engine's ID of an

@@ -1,7 +1,6 @@
 package deploy
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"strings"
@@ -10,9 +9,7 @@ import (
 
 	"github.com/podyard/podyard/history"
 	"github.com/podyard/podyard/manifests"
-	"github.com/podyard/podyard/reconcile"
 	"github.com/podyard/podyard/reconcile/plan"
-	"github.com/podyard/podyard/runtime"
 	"github.com/podyard/podyard/sources"
 	"github.com/podyard/podyard/status"
 )
@@ -47,9 +44,7 @@ func (d *Deployer) Snapshot(ctx context.Context) (status.Snapshot, error) {
 	if err != nil {
 		return s, err
 	}
-	for _, e := range events {
-		s.Events = append(s.Events, viewEvent(e))
-	}
+	s.Events = viewEvents(events)
 	for _, o := range round.Result.Objects {
 		s.Objects = append(s.Objects, viewObject(o))
 	}
@@ -107,7 +102,11 @@ func (d *Deployer) phrase() (status.Health, string) {
 	case history.Ready:
 		return status.Ready, fmt.Sprintf("in sync with %s since %s", shortName(a.name), a.since.Local().Format("15:04"))
 	case history.Failed:
-		return status.Stalled, fmt.Sprintf("%s failed: %s", shortName(a.name), a.message)
+		word := "failed"
+		if a.waits {
+			word = "is not ready"
+		}
+		return status.Stalled, fmt.Sprintf("commit %s %s: %s", shortName(a.name), word, a.message)
 	default:
 		return status.Reconciling, strings.TrimSuffix(fmt.Sprintf("applying %s: %s", shortName(a.name), a.message), ": ")
 	}
@@ -202,6 +201,14 @@ func viewRevision(r history.Revision, current uint64) status.Revision {
 	return v
 }
 
+func viewEvents(events []history.Event) []status.Event {
+	out := make([]status.Event, 0, len(events))
+	for _, e := range events {
+		out = append(out, viewEvent(e))
+	}
+	return out
+}
+
 func viewEvent(e history.Event) status.Event {
 	return status.Event{Time: e.Time, Type: string(e.Type), Reason: e.Reason, Object: parseRef(e.Object), Message: e.Message, Count: int(e.Count)}
 }
@@ -211,79 +218,6 @@ func viewObject(o plan.ObjectStatus) status.Object {
 	if o.Owner != (manifests.Ref{}) {
 		owner := viewRef(o.Owner)
 		v.Owner = &owner
-	}
-	return v
-}
-
-// viewPods joins what the engine runs with what the plan says of it.
-func viewPods(round reconcile.Status) []status.Pod {
-	if round.State == nil {
-		return nil
-	}
-	planned := map[status.Ref]plan.ObjectStatus{}
-	for _, o := range round.Result.Objects {
-		if o.Kind == "Pod" {
-			planned[viewRef(o.Ref)] = o
-		}
-	}
-	pods := make([]status.Pod, 0, len(round.State.Pods))
-	for i := range round.State.Pods {
-		pod := &round.State.Pods[i]
-		ref := status.Ref{Kind: "Pod", Namespace: pod.Manifest.Namespace, Name: pod.Manifest.Name}
-		pods = append(pods, viewPod(pod, planned[ref]))
-	}
-	return pods
-}
-
-func viewPod(pod *runtime.Pod, o plan.ObjectStatus) status.Pod {
-	v := status.Pod{
-		Namespace: pod.Manifest.Namespace, Name: pod.Manifest.Name, IP: pod.IP, Sandbox: string(pod.Phase),
-		Health: status.Health(o.Health), State: cmp.Or(o.Summary["phase"], string(pod.Phase)), Message: o.Message, Created: pod.CreatedAt,
-	}
-	if o.Owner.Kind != "" {
-		owner := viewRef(o.Owner)
-		v.Owner = &owner
-	}
-	ready := 0
-	for _, spec := range pod.Manifest.Spec.Containers {
-		c := plan.Latest(pod, spec.Name)
-		v.Containers = append(v.Containers, viewContainer(spec.Name, spec.Image, c))
-		if c != nil {
-			v.Restarts += c.Attempt
-			if c.Ready {
-				ready++
-			}
-		}
-	}
-	v.Ready = fmt.Sprintf("%d/%d", ready, len(pod.Manifest.Spec.Containers))
-	if word := waitingWord(o.Message); word != "" {
-		v.State = word
-	}
-	return v
-}
-
-// waitingWord finds the word that kubectl would print for a pod that does not run well.
-func waitingWord(message string) string {
-	for _, word := range []string{"CrashLoopBackOff", "ImagePullBackOff", "ErrImagePull", "OOMKilled", "ContainerCannotRun"} {
-		if strings.Contains(message, word) {
-			return word
-		}
-	}
-	return ""
-}
-
-func viewContainer(name, image string, c *runtime.Container) status.Container {
-	v := status.Container{Name: name, Image: image, State: "Waiting", Reason: "ContainerCreating"}
-	if c == nil {
-		return v
-	}
-	v.ImageID, v.Ready, v.Restarts, v.Started, v.Finished = c.ImageID, c.Ready, c.Attempt, c.StartedAt, c.FinishedAt
-	switch c.State {
-	case runtime.Running:
-		v.State, v.Reason, v.Message = "Running", "", cmp.Or(c.Unhealthy, c.NotReady)
-	case runtime.Exited:
-		code := c.ExitCode
-		v.State, v.Reason, v.Message, v.ExitCode = "Terminated", plan.TerminationReason(c), c.Error, &code
 	}
 	return v
 }

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"os/exec"
 	"regexp"
 	"strings"
 	"syscall"
@@ -46,7 +45,7 @@ spec:
 }
 
 // tools is a pod from which the tests ask Services.
-const tools = `apiVersion: v1
+var tools = `apiVersion: v1
 kind: Pod
 metadata: {name: tools, labels: {app: tools}}
 spec:
@@ -257,7 +256,7 @@ func TestTheDaemonMayBeKilledAtAnyMoment(t *testing.T) {
 
 // execRaw is exec without a daemon to ask.
 func (h *host) execRaw(pod string, command ...string) (string, error) {
-	out, err := exec.Command("docker", append([]string{"exec", h.container(pod, "main")}, command...)...).CombinedOutput()
+	out, err := h.command("docker", append([]string{"exec", h.container(pod, "main")}, command...)...).CombinedOutput()
 	return string(out), err
 }
 

@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/podyard/podyard/e2e/engine"
 	"github.com/podyard/podyard/status"
 )
 
@@ -23,11 +24,15 @@ import (
 type host struct {
 	*testing.T
 	instance string
+	// engine is the host's own, or nil for the machine's.
+	engine *engine.Engine
 	// repo is the repository that the daemon follows, bare; work is a clone of it.
 	repo, work, data string
-	daemon           *exec.Cmd
-	log              *logBuffer
-	client           *status.Client
+	// commands is a directory with the program podyard of this host, for shells.
+	commands string
+	daemon   *exec.Cmd
+	log      *logBuffer
+	client   *status.Client
 }
 
 func newHost(t *testing.T) *host {
@@ -67,7 +72,12 @@ func (b *logBuffer) String() string {
 // clean removes everything and says what was left, whether the test passed or not.
 func (h *host) clean() {
 	h.stop(syscall.SIGTERM)
-	if out, err := exec.Command(binary, "down", "--volumes", "--data-dir", h.data, "--instance", h.instance).CombinedOutput(); err != nil {
+	out, err := h.down()
+	if strings.Contains(out, "restart the engine") && h.engine != nil {
+		h.restartEngine(syscall.SIGTERM)
+		out, err = h.down()
+	}
+	if err != nil {
 		h.Errorf("podyard down: %v\n%s", err, out)
 	}
 	for _, kind := range []string{"container", "network", "volume"} {
@@ -80,16 +90,35 @@ func (h *host) clean() {
 			h.Errorf("left on the engine: %s %s", kind, left)
 		}
 	}
+	if h.engine != nil {
+		if err := h.engine.Close(); err != nil {
+			h.Errorf("end the engine: %v", err)
+		}
+	}
 	if h.Failed() {
 		h.Logf("the daemon's log:\n%s", h.log)
 	}
+}
+
+func (h *host) down() (string, error) {
+	out, err := h.command(binary, "down", "--volumes", "--data-dir", h.data, "--instance", h.instance).CombinedOutput()
+	return string(out), err
+}
+
+// command is a command that talks to the host's engine.
+func (h *host) command(name string, args ...string) *exec.Cmd {
+	command := exec.Command(name, args...)
+	if h.engine != nil {
+		command.Env = append(os.Environ(), "DOCKER_HOST="+h.engine.Host())
+	}
+	return command
 }
 
 // start runs the daemon.
 func (h *host) start(args ...string) {
 	h.Helper()
 	args = append([]string{"run", "--data-dir", h.data, "--instance", h.instance, "--repo", h.repo, "--listen", "127.0.0.1:0"}, args...)
-	h.daemon = exec.Command(binary, args...)
+	h.daemon = h.command(binary, args...)
 	h.daemon.Stdout, h.daemon.Stderr = h.log, h.log
 	if err := h.daemon.Start(); err != nil {
 		h.Fatal(err)
@@ -156,7 +185,7 @@ func (h *host) run(name string, args ...string) string {
 			given = append(given, a)
 		}
 	}
-	out, err := exec.Command(name, given...).CombinedOutput()
+	out, err := h.command(name, given...).CombinedOutput()
 	if err != nil {
 		h.Fatalf("%s %s: %v\n%s", name, strings.Join(given, " "), err, out)
 	}
@@ -166,7 +195,7 @@ func (h *host) run(name string, args ...string) string {
 // podyard runs a command line and returns what it printed and its exit code.
 func (h *host) podyard(args ...string) (string, int) {
 	h.Helper()
-	out, err := exec.Command(binary, append(args, "--data-dir", h.data)...).CombinedOutput()
+	out, err := h.command(binary, append(args, "--data-dir", h.data)...).CombinedOutput()
 	var exit *exec.ExitError
 	if err != nil && !errors.As(err, &exit) {
 		h.Fatal(err)
@@ -238,6 +267,6 @@ func (h *host) exec(prefix string, command ...string) (string, error) {
 		return "", fmt.Errorf("no pod %s", prefix)
 	}
 	id := h.container(pods[0].Name, "main")
-	out, err := exec.Command("docker", append([]string{"exec", id}, command...)...).CombinedOutput()
+	out, err := h.command("docker", append([]string{"exec", id}, command...)...).CombinedOutput()
 	return strings.TrimSpace(string(out)), err
 }

@@ -7,17 +7,19 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 )
 
 // binary is podyard, built once for all tests.
 var binary string
 
-// helloImage holds podyard itself, as a web server: podyard hello.
-const helloImage = "podyard-e2e-hello:1"
-
-// toolsImage holds busybox, and scripts that stand in for the programs of other people's manifests.
-const toolsImage = "podyard-e2e-tools:1"
+// Images of this run of the tests: another one beside it has its own. hello holds podyard itself, as a web server: podyard
+// hello. tools holds busybox, the program server, and scripts that stand in for the programs of other people's manifests.
+var (
+	helloImage = fmt.Sprintf("podyard-e2e-hello:%d", os.Getpid())
+	toolsImage = fmt.Sprintf("podyard-e2e-tools:%d", os.Getpid())
+)
 
 func TestMain(m *testing.M) {
 	os.Exit(run(m))
@@ -34,14 +36,14 @@ func run(m *testing.M) int {
 		return 1
 	}
 	defer os.RemoveAll(dir)
-	binary = filepath.Join(dir, "podyard")
-	build := exec.Command("go", "build", "-o", binary, "../cmd/podyard")
+	build := exec.Command("go", "build", "-o", dir, "../cmd/podyard", "./server")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
 		fmt.Fprintf(os.Stderr, "build podyard: %v\n%s", err, out)
 		return 1
 	}
-	if err := makeImages(); err != nil {
+	binary = filepath.Join(dir, "podyard")
+	if err := makeImages(filepath.Join(dir, "server")); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
@@ -49,8 +51,12 @@ func run(m *testing.M) int {
 	return m.Run()
 }
 
-func makeImages() error {
+func makeImages(serverBinary string) error {
 	podyard, err := os.ReadFile(binary)
+	if err != nil {
+		return err
+	}
+	server, err := os.ReadFile(serverBinary)
 	if err != nil {
 		return err
 	}
@@ -61,9 +67,15 @@ func makeImages() error {
 	if err != nil {
 		return fmt.Errorf("the tests need Debian's busybox-static: %w", err)
 	}
-	files := []file{{"bin/busybox", busybox, 0o755}, {"www/healthz", []byte("ok\n"), 0o644}, {"www/readyz", []byte("ok\n"), 0o644}, {"www/health", []byte("ok\n"), 0o644}}
-	for _, applet := range []string{"sh", "cat", "date", "env", "wget", "httpd", "sleep", "nslookup", "nc", "id", "ls", "stat", "hostname"} {
-		files = append(files, file{"bin/" + applet, []byte("#!/bin/busybox sh\nexec /bin/busybox " + applet + " \"$@\"\n"), 0o755})
+	files := []file{{"bin/busybox", busybox, 0o755}, {"bin/server", server, 0o755}, {"www/healthz", []byte("ok\n"), 0o644}, {"www/readyz", []byte("ok\n"), 0o644}, {"www/health", []byte("ok\n"), 0o644}}
+	applets, err := exec.Command("/bin/busybox", "--list").Output()
+	if err != nil {
+		return fmt.Errorf("list what busybox can do: %w", err)
+	}
+	for _, applet := range strings.Fields(string(applets)) {
+		if applet != "busybox" {
+			files = append(files, file{"bin/" + applet, []byte("#!/bin/busybox sh\nexec /bin/busybox " + applet + " \"$@\"\n"), 0o755})
+		}
 	}
 	for name, script := range standIns {
 		files = append(files, file{"bin/" + name, []byte("#!/bin/busybox sh\n" + script), 0o755})

@@ -16,6 +16,9 @@ type AgentOptions struct {
 	// PodCIDR holds the addresses of sandboxes, which have the return route. Backends outside it see the gateway's
 	// address in place of the client's.
 	PodCIDR netip.Prefix
+	// HostIP is the host's address within PodCIDR, where pods in the host's network are: it has no return route. May be
+	// zero.
+	HostIP netip.Addr
 	// ServiceCIDR holds the Service addresses. The gateway answers for all of it.
 	ServiceCIDR netip.Prefix
 	// GatewayIP is where DNS is served, on port 53.
@@ -45,6 +48,8 @@ const (
 // is unknown and the next apply finds it out.
 type balancer interface {
 	apply(ctx context.Context, rules []rule) error
+	// disconnect ends the connections to addresses where nothing is any more. It may be called beside apply.
+	disconnect(gone map[netip.Addr]bool)
 	// close ends what needs this process. Rules in the kernel stay.
 	close()
 }
@@ -65,6 +70,8 @@ type agent struct {
 	jobs    chan request
 	probes  chan struct{}
 	answers chan []byte
+	// gone are addresses to which connections are to be ended.
+	gone chan netip.Addr
 }
 
 const (
@@ -97,6 +104,7 @@ func Run(ctx context.Context, opts AgentOptions, in io.Reader, out io.Writer) er
 	a.log.Info("gateway agent serves", "backend", a.hello.Backend, "masquerade", a.hello.Masquerade)
 	go a.read(ctx, in)
 	go a.work(ctx)
+	go a.disconnect(ctx)
 	go a.write(ctx, out)
 	select {
 	case <-ctx.Done():
@@ -127,6 +135,7 @@ func newAgent(opts AgentOptions) (*agent, error) {
 		jobs:     make(chan request, 16),
 		probes:   make(chan struct{}, maxProbes),
 		answers:  make(chan []byte, maxAnswers),
+		gone:     make(chan netip.Addr, maxGone),
 	}, nil
 }
 
@@ -221,8 +230,13 @@ func (a *agent) read(ctx context.Context, in io.Reader) {
 
 // dispatch queues a request. It waits while the queue is full.
 func (a *agent) dispatch(ctx context.Context, r request) {
-	if r.Probe != nil {
+	switch {
+	case r.Probe != nil:
 		go a.probe(ctx, r)
+		return
+	case r.Gone != nil:
+		a.noteGone(*r.Gone)
+		a.answer(response{ID: r.ID})
 		return
 	}
 	select {

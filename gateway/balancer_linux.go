@@ -36,6 +36,7 @@ func chooseBalancer(ctx context.Context, opts AgentOptions) (choice, error) {
 func kernel(opts AgentOptions) choice {
 	masquerade := opts.Masquerade || probeReturnRoute() != nil
 	n := newNftables(opts.PodCIDR, opts.ServiceCIDR, masquerade, opts.Log)
+	n.hostIP = opts.HostIP
 	return choice{balancer: n, backend: BackendNftables, masquerade: masquerade}
 }
 

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/netip"
 	"strconv"
 	"sync"
 	"time"
@@ -93,6 +94,14 @@ func (c *Client) Probe(ctx context.Context, probe ProbeRequest) (ok bool, messag
 		return false, "", fmt.Errorf("probe by gateway: %w", err)
 	}
 	return answer.Probe.OK, answer.Probe.Message, nil
+}
+
+// Gone has the connections to a pod end that is gone: clients are reset where they would wait in vain.
+func (c *Client) Gone(ctx context.Context, ip netip.Addr) error {
+	if _, err := c.call(ctx, request{Gone: &ip}, ""); err != nil {
+		return fmt.Errorf("tell the gateway that %s is gone: %w", ip, err)
+	}
+	return nil
 }
 
 // Done is closed when the stream has ended.

@@ -8,8 +8,8 @@ import (
 )
 
 // forgetFlows deletes the UDP flows that still lead where a changed front does not lead any more: a client that goes on
-// sending from the same port would never get elsewhere. TCP connections end by themselves. A failure is logged: the
-// flows end half a minute after their last packet.
+// sending from the same port would never get elsewhere. TCP connections go on for as long as the pod does. A failure is
+// logged: the flows end half a minute after their last packet.
 func (n *nft) forgetFlows(changed []front) {
 	stale := staleFlows{}
 	for _, f := range changed {
@@ -40,4 +40,21 @@ func (s staleFlows) MatchConntrackFlow(flow *netlink.ConntrackFlow) bool {
 	backends, ours := s[front{ip, udp, flow.Forward.DstPort}]
 	from, _ := netip.AddrFromSlice(flow.Reverse.SrcIP.To4())
 	return ours && !backends[netip.AddrPortFrom(from, flow.Reverse.SrcPort)]
+}
+
+// disconnect deletes the flows to pods that are gone. What a client sends on then begins a connection to another pod, which
+// resets it.
+func (n *nft) disconnect(gone map[netip.Addr]bool) {
+	if _, err := netlink.ConntrackDeleteFilters(netlink.ConntrackTable, unix.AF_INET, goneFlows(gone)); err != nil {
+		n.log.Warn("delete flows to pods that are gone", "err", err)
+	}
+}
+
+// goneFlows matches flows whose replies come from one of the addresses.
+type goneFlows map[netip.Addr]bool
+
+// MatchConntrackFlow implements netlink.CustomConntrackFilter.
+func (g goneFlows) MatchConntrackFlow(flow *netlink.ConntrackFlow) bool {
+	from, _ := netip.AddrFromSlice(flow.Reverse.SrcIP.To4())
+	return g[from]
 }

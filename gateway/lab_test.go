@@ -55,8 +55,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// serveBackend answers on 8080, by TCP and UDP, each line or datagram with its name and the client's address; and by
-// HTTP on 8081.
+// serveBackend answers on 8080, by TCP and UDP, each line or datagram with its name and the client's address, and the line
+// "reset" with a reset; and by HTTP on 8081.
 func serveBackend(name string) {
 	packets, err := net.ListenPacket("udp4", ":8080")
 	exitOn(err)
@@ -89,6 +89,10 @@ func serveBackend(name string) {
 			defer conn.Close()
 			lines := bufio.NewScanner(conn)
 			for lines.Scan() {
+				if lines.Text() == "reset" {
+					_ = conn.(*net.TCPConn).SetLinger(0)
+					return
+				}
 				fmt.Fprintf(conn, "%s %s\n", name, conn.RemoteAddr())
 			}
 		}()
@@ -377,6 +381,9 @@ func (ns *namespace) dial(network, address, from string) (conn net.Conn, err err
 		dialer := net.Dialer{Timeout: 3 * time.Second}
 		if from != "" {
 			dialer.LocalAddr = net.UDPAddrFromAddrPort(netip.MustParseAddrPort(from))
+			if network == "tcp4" {
+				dialer.LocalAddr = net.TCPAddrFromAddrPort(netip.MustParseAddrPort(from))
+			}
 		}
 		conn, err = dialer.Dial(network, address)
 		return err

@@ -17,6 +17,7 @@ import (
 //
 //	--ip IP                  serve DNS here; required
 //	--pod-cidr CIDR          addresses of sandboxes; required
+//	--host-ip IP             the host's address among them, which has no return route
 //	--service-cidr CIDR      addresses of Services; required
 //	--state FILE             keep the table here
 //	--upstream IP[:PORT]     name server for other names (repeat; default: those of /etc/resolv.conf)
@@ -48,6 +49,7 @@ func parse(args []string) (AgentOptions, error) {
 	flags.SetOutput(io.Discard)
 	flags.TextVar(&opts.GatewayIP, "ip", netip.Addr{}, "address of DNS")
 	flags.TextVar(&opts.PodCIDR, "pod-cidr", netip.Prefix{}, "addresses of sandboxes")
+	flags.TextVar(&opts.HostIP, "host-ip", netip.Addr{}, "address of the host")
 	flags.TextVar(&opts.ServiceCIDR, "service-cidr", netip.Prefix{}, "addresses of Services")
 	flags.StringVar(&opts.StateFile, "state", "", "file that keeps the table")
 	flags.StringVar(&opts.Backend, "backend", "auto", "auto, nftables or userspace")

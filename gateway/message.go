@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/netip"
 	"time"
 )
 
@@ -24,6 +25,8 @@ type request struct {
 	Hello *helloRequest `json:"hello,omitempty"`
 	Apply *Table        `json:"apply,omitempty"`
 	Probe *ProbeRequest `json:"probe,omitempty"`
+	// Gone is the address of a pod that is gone.
+	Gone *netip.Addr `json:"gone,omitempty"`
 }
 
 type helloRequest struct {
@@ -31,7 +34,7 @@ type helloRequest struct {
 	Version string `json:"version,omitempty"`
 }
 
-// response is the agent's answer: Error, or what fits the request. To an apply it is neither.
+// response is the agent's answer: Error, or what fits the request. To an apply, and of what is gone, it is neither.
 type response struct {
 	ID    string       `json:"id"`
 	Error string       `json:"error,omitempty"`
@@ -54,13 +57,15 @@ type Hello struct {
 
 // ProbeRequest asks for one probe from within the pod network.
 type ProbeRequest struct {
-	// Scheme is "http", "https" or "tcp".
+	// Scheme is "http", "https", "tcp" or "grpc".
 	Scheme string `json:"scheme"`
 	Host   string `json:"host"`
 	Port   int32  `json:"port"`
 	// Path, with a query if there is one, and Headers, in order, are for http and https.
 	Path    string   `json:"path,omitempty"`
 	Headers []Header `json:"headers,omitempty"`
+	// Service is for grpc; empty for the server as a whole.
+	Service string `json:"service,omitempty"`
 	// Timeout in nanoseconds; 0 means one second, the API's default.
 	Timeout time.Duration `json:"timeout,omitempty"`
 }
@@ -88,7 +93,7 @@ func decodeRequest(line []byte) (request, error) {
 		return request{}, fmt.Errorf("%w: %w", errNoMessage, err)
 	}
 	verbs := 0
-	for _, has := range []bool{r.Hello != nil, r.Apply != nil, r.Probe != nil} {
+	for _, has := range []bool{r.Hello != nil, r.Apply != nil, r.Probe != nil, r.Gone != nil} {
 		if has {
 			verbs++
 		}

@@ -22,6 +22,7 @@ import (
 //	map services  { type ipv4_addr . inet_proto . inet_service : verdict }    one element for each front
 //	set hairpin   { type ipv4_addr . ipv4_addr }                              each backend's address, twice
 //	chain prerouting, postrouting, input, output                              fixed rules: nftbase_linux.go
+//	chain fresh, ct timeout resets                                            likewise: nfttimeout_linux.go
 //	chain "service NAMESPACE/NAME PROTO/PORT IP"                              picks a backend: nftrule_linux.go
 //	chain "backend NAMESPACE/NAME PROTO/PORT IP to IP:PORT"                   translates to it
 //	set   "clients …", named like the backend                                 who stays with it (affinity)
@@ -50,7 +51,9 @@ const (
 type nft struct {
 	podCIDR, serviceCIDR netip.Prefix
 	masquerade           bool
-	log                  *slog.Logger
+	// hostIP may be zero.
+	hostIP netip.Addr
+	log    *slog.Logger
 
 	table    *nftables.Table
 	services *nftables.Set

@@ -67,13 +67,17 @@ func (n *nft) masquerades() [][]expr.Any {
 	if n.masquerade {
 		return [][]expr.Any{masquerade()}
 	}
-	return [][]expr.Any{
+	rules := [][]expr.Any{
 		// A pod that is its own backend would drop a packet from itself.
 		masquerade(loadIP(offsetSource, reg0), loadIP(offsetDestination, reg1),
 			&expr.Lookup{SourceRegister: reg0, SetName: hairpinSet}),
 		// What is no sandbox has no return route.
 		masquerade(inPrefix(offsetDestination, n.podCIDR, expr.CmpOpNeq)...),
 	}
+	if n.hostIP.IsValid() {
+		rules = append(rules, masquerade(inPrefix(offsetDestination, netip.PrefixFrom(n.hostIP, 32), expr.CmpOpEq)...))
+	}
+	return rules
 }
 
 // masquerade: oif != lo ct status dnat … masquerade.

@@ -18,6 +18,9 @@ func (n *nft) load(conn *nftables.Conn) error {
 	if err := conn.Flush(); err != nil {
 		return fmt.Errorf("add table %s: %w", tableName, err)
 	}
+	if err := n.forgetResets(conn); err != nil {
+		n.log.Info("a client that was reset may be led to its old backend for ten seconds", "err", err)
+	}
 	n.rules = map[front]rule{}
 	for _, step := range []func(*nftables.Conn) error{n.loadElements, n.loadChains, n.loadSets, n.loadAddresses} {
 		if err := step(conn); err != nil {

@@ -14,8 +14,9 @@ import (
 	"time"
 )
 
-// The semantics are those of the kubelet's probers: k8s.io/kubernetes/pkg/probe/{http,tcp}.
+// The semantics are those of the kubelet's probers: k8s.io/kubernetes/pkg/probe/{http,tcp,grpc}.
 const (
+	probeUserAgent  = "kube-probe/podyard"
 	maxProbeBody    = 10 << 10
 	maxProbeMessage = 1 << 10
 	maxRedirects    = 10
@@ -39,6 +40,8 @@ func (p *ProbeRequest) run(ctx context.Context) ProbeAnswer {
 		answer = p.connect(ctx)
 	case "http", "https":
 		answer = p.get(ctx)
+	case "grpc":
+		answer = p.check(ctx)
 	default:
 		answer = ProbeAnswer{Message: fmt.Sprintf("unknown probe scheme %q", p.Scheme)}
 	}
@@ -67,7 +70,9 @@ func (p *ProbeRequest) get(ctx context.Context) ProbeAnswer {
 		return ProbeAnswer{Message: err.Error()}
 	}
 	client := &http.Client{CheckRedirect: sameHost, Transport: &http.Transport{
-		TLSClientConfig:    &tls.Config{InsecureSkipVerify: true},
+		TLSClientConfig: &tls.Config{InsecureSkipVerify: true},
+		// A server that speaks nothing older over TLS.
+		ForceAttemptHTTP2:  true,
 		DisableKeepAlives:  true,
 		DisableCompression: true,
 		DialContext:        probeDialer().DialContext,
@@ -84,6 +89,9 @@ func (p *ProbeRequest) get(ctx context.Context) ProbeAnswer {
 	if resp.StatusCode < http.StatusOK || resp.StatusCode >= http.StatusBadRequest {
 		return ProbeAnswer{Message: fmt.Sprintf("HTTP probe failed with statuscode: %d", resp.StatusCode)}
 	}
+	if resp.StatusCode >= http.StatusMultipleChoices {
+		return ProbeAnswer{OK: true, Message: "Probe terminated redirects, Response body: " + string(body)}
+	}
 	return ProbeAnswer{OK: true, Message: string(body)}
 }
 
@@ -99,13 +107,11 @@ func (p *ProbeRequest) httpRequest(ctx context.Context) (*http.Request, error) {
 		return nil, err
 	}
 	for _, h := range p.Headers {
-		if strings.EqualFold(h.Name, "Host") {
-			request.Host = h.Value
-		}
 		request.Header.Add(h.Name, h.Value)
 	}
+	request.Host = request.Header.Get("Host") // the address if there is none
 	if _, given := request.Header["User-Agent"]; !given {
-		request.Header.Set("User-Agent", "kube-probe/podyard")
+		request.Header.Set("User-Agent", probeUserAgent)
 	}
 	if _, given := request.Header["Accept"]; !given {
 		request.Header.Set("Accept", "*/*")

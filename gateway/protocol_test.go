@@ -9,6 +9,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -21,6 +22,7 @@ import (
 type recorder struct {
 	mu    sync.Mutex
 	rules []rule
+	gone  []netip.Addr
 	err   error
 }
 
@@ -29,6 +31,14 @@ func (r *recorder) apply(_ context.Context, rules []rule) error {
 	defer r.mu.Unlock()
 	r.rules = rules
 	return r.err
+}
+
+func (r *recorder) disconnect(gone map[netip.Addr]bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for ip := range gone {
+		r.gone = append(r.gone, ip)
+	}
 }
 
 func (r *recorder) close() {}

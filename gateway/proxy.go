@@ -8,8 +8,10 @@ import (
 	"fmt"
 	"hash/fnv"
 	"log/slog"
+	"net"
 	"net/netip"
 	"slices"
+	"sync"
 	"sync/atomic"
 )
 
@@ -20,6 +22,10 @@ type proxy struct {
 	cancel context.CancelFunc
 	log    *slog.Logger
 	fronts map[front]*listener
+
+	mu sync.Mutex
+	// open are the TCP connections to backends.
+	open map[*net.TCPConn]bool
 }
 
 // listener is one front at work. Its rule may be replaced while connections go on.
@@ -34,7 +40,7 @@ type listener struct {
 // newProxy returns a proxy whose connections end with ctx.
 func newProxy(ctx context.Context, log *slog.Logger) *proxy {
 	ctx, cancel := context.WithCancel(ctx)
-	return &proxy{ctx: ctx, cancel: cancel, log: log, fronts: map[front]*listener{}}
+	return &proxy{ctx: ctx, cancel: cancel, log: log, fronts: map[front]*listener{}, open: map[*net.TCPConn]bool{}}
 }
 
 // apply starts, changes and stops listeners. One that cannot start is an error, after all others were served.

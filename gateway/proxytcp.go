@@ -52,6 +52,8 @@ func (p *proxy) forward(l *listener, client *net.TCPConn) {
 		return
 	}
 	defer backend.Close()
+	p.track(backend, true)
+	defer p.track(backend, false)
 	stop := context.AfterFunc(p.ctx, func() {
 		client.Close()
 		backend.Close()
@@ -64,6 +66,27 @@ func (p *proxy) forward(l *listener, client *net.TCPConn) {
 	}()
 	pipe(client, backend)
 	<-done
+}
+
+func (p *proxy) track(backend *net.TCPConn, open bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if open {
+		p.open[backend] = true
+	} else {
+		delete(p.open, backend)
+	}
+}
+
+// disconnect closes the connections to pods that are gone, and with them their clients'.
+func (p *proxy) disconnect(gone map[netip.Addr]bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for backend := range p.open {
+		if gone[addrPort(backend.RemoteAddr()).Addr()] {
+			backend.Close()
+		}
+	}
 }
 
 // dial tries the backends in the client's order.
@@ -79,11 +102,14 @@ func (p *proxy) dial(l *listener, client netip.AddrPort) (*net.TCPConn, error) {
 	return nil, err
 }
 
-// pipe copies one direction (within the kernel) and passes on the end of it. An error ends both directions.
+// pipe copies one direction (within the kernel) and passes on the end of it. An error resets both ends: neither may take what
+// it has for all there was.
 func pipe(dst, src *net.TCPConn) {
 	if _, err := io.Copy(dst, src); err != nil {
-		dst.Close()
-		src.Close()
+		for _, end := range []*net.TCPConn{dst, src} {
+			_ = end.SetLinger(0) // fails if it is closed already
+			end.Close()
+		}
 		return
 	}
 	_ = dst.CloseWrite() // fails if dst is closed already

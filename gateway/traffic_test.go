@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"os"
 	"slices"
 	"strings"
@@ -154,6 +155,84 @@ func TestConnectionSurvivesAChangeOfBackends(t *testing.T) {
 		}
 		if _, _, err := client.call("tcp4", web); !errors.Is(err, syscall.ECONNREFUSED) {
 			t.Errorf("a new connection to a Service that is gone: %v", err)
+		}
+	})
+}
+
+// TestConnectionsToAPodThatIsGoneEnd, so that nobody waits for it: not who was connected, and not who connects anew from the same
+// port.
+func TestConnectionsToAPodThatIsGoneEnd(t *testing.T) {
+	backends(t, func(t *testing.T, backend string) {
+		l := newLab(t)
+		first := l.pod(t, "a", podA)
+		l.pod(t, "b", podB)
+		client := l.plug(t, "10.77.64.20", "")
+		a := l.agent(t, backend)
+		a.apply(t, service("web", webIP, podA))
+		var conns []net.Conn
+		for _, port := range []string{"10.77.64.20:40000", "10.77.64.20:40002"} {
+			conn, err := client.dial("tcp4", web, port)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close()
+			if answered, _, err := ask(conn); err != nil || answered != "a" {
+				t.Fatalf("%s answers, %v", answered, err)
+			}
+			conns = append(conns, conn)
+		}
+		a.apply(t, service("web", webIP, podB))
+		first.must(t, func() error { // it vanishes without a word
+			link, err := netlink.LinkByName("eth0")
+			return errors.Join(err, netlink.LinkDel(link))
+		})
+		_ = conns[1].(*net.TCPConn).SetLinger(0)
+		conns[1].Close()
+		if err := a.Gone(timeout(t, 20*time.Second), netip.MustParseAddr(podA)); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, "the old connection to be reset", func() error {
+			if _, _, err := ask(conns[0]); !errors.Is(err, syscall.ECONNRESET) && !errors.Is(err, syscall.EPIPE) {
+				return fmt.Errorf("it has %v", err)
+			}
+			return nil
+		})
+		conn, err := client.dial("tcp4", web, "10.77.64.20:40002")
+		if err != nil {
+			t.Fatalf("connect from the port of an old connection: %v", err)
+		}
+		defer conn.Close()
+		if answered, _, err := ask(conn); err != nil || answered != "b" {
+			t.Errorf("from the port of an old connection: %s answers, %v", answered, err)
+		}
+	})
+}
+
+// TestAClientThatWasResetGoesWhereOthersGo, although it connects from the same port as before.
+func TestAClientThatWasResetGoesWhereOthersGo(t *testing.T) {
+	backends(t, func(t *testing.T, backend string) {
+		l := newLab(t)
+		l.pod(t, "a", podA)
+		l.pod(t, "b", podB)
+		client := l.plug(t, "10.77.64.20", "")
+		a := l.agent(t, backend)
+		for name, ip := range map[string]string{"a": podA, "b": podB} {
+			a.apply(t, service("web", webIP, ip))
+			conn, err := client.dial("tcp4", web, "10.77.64.20:40000")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close()
+			if answered, _, err := ask(conn); err != nil || answered != name {
+				t.Fatalf("with %s: %s answers, %v", name, answered, err)
+			}
+			if _, err := conn.Write([]byte("reset\n")); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := conn.Read(make([]byte, 1)); !errors.Is(err, syscall.ECONNRESET) {
+				t.Fatalf("instead of a reset there is %v", err)
+			}
+			conn.Close()
 		}
 	})
 }

@@ -31,6 +31,9 @@ const (
 type Revision struct {
 	// Number counts from 1 in each store. Begin assigns it.
 	Number uint64 `json:"number"`
+	// Sync is the number of the first of the revisions in a row that have the same objects. Begin assigns that of the revision
+	// itself, unless it is told another.
+	Sync uint64 `json:"sync,omitempty"`
 	// Source is the name of the source, "default" where there is one.
 	Source string `json:"source"`
 	// Revision is main@sha1:5394cb7f…
@@ -89,6 +92,9 @@ func (s *Store) Begin(rev Revision, rendered []byte) (Revision, error) {
 	err = s.update(func(t *tx) error {
 		if rev.Number, err = t.revisions.NextSequence(); err != nil {
 			return err
+		}
+		if rev.Sync == 0 {
+			rev.Sync = rev.Number
 		}
 		if err := t.putContent(content); err != nil {
 			return err

@@ -376,8 +376,9 @@ func TestASecondProcessIsTurnedAway(t *testing.T) {
 	if !errors.Is(err, ErrInUse) || !strings.Contains(err.Error(), "another podyard uses this data directory") || !strings.Contains(err.Error(), "--data-dir") {
 		t.Errorf("error = %v", err)
 	}
-	if took := time.Since(start); took > time.Second && !raceEnabled {
-		t.Errorf("it took %v, want less than a second", took)
+	// The promise of a second is lockTimeout; the rest is what a busy machine adds. The other process would hold on for a minute.
+	if took := time.Since(start); took > 20*time.Second || lockTimeout >= time.Second {
+		t.Errorf("it took %v, of which it waits for up to %v; want less than a second on an idle machine", took, lockTimeout)
 	}
 	if left, _ := filepath.Glob(path + ".corrupt-*"); left != nil {
 		t.Errorf("a file in use was set aside: %v", left)

@@ -15,16 +15,17 @@ import (
 )
 
 // The buckets: revisions by number; contents by hash; commits as hash and number, to find by prefix; events by a rising
-// number; eventKeys from what an event says to its number; meta for single values.
+// number; eventKeys from what an event says to its number; notes by name; meta for single values.
 var (
 	revisionsBucket = []byte("revisions")
 	contentsBucket  = []byte("contents")
 	commitsBucket   = []byte("commits")
 	eventsBucket    = []byte("events")
 	eventKeysBucket = []byte("eventKeys")
+	notesBucket     = []byte("notes")
 	metaBucket      = []byte("meta")
 
-	buckets = [][]byte{revisionsBucket, contentsBucket, commitsBucket, eventsBucket, eventKeysBucket, metaBucket}
+	buckets = [][]byte{revisionsBucket, contentsBucket, commitsBucket, eventsBucket, eventKeysBucket, notesBucket, metaBucket}
 
 	holdKey       = []byte("hold")
 	eventCountKey = []byte("eventCount")
@@ -35,13 +36,14 @@ const maxContent = 256 << 20
 
 // tx is a transaction with its buckets at hand.
 type tx struct {
-	revisions, contents, commits, events, eventKeys, meta *bbolt.Bucket
+	revisions, contents, commits, events, eventKeys, notes, meta *bbolt.Bucket
 }
 
 func newTx(t *bbolt.Tx) *tx {
 	return &tx{
 		revisions: t.Bucket(revisionsBucket), contents: t.Bucket(contentsBucket), commits: t.Bucket(commitsBucket),
-		events: t.Bucket(eventsBucket), eventKeys: t.Bucket(eventKeysBucket), meta: t.Bucket(metaBucket),
+		events: t.Bucket(eventsBucket), eventKeys: t.Bucket(eventKeysBucket),
+		notes: t.Bucket(notesBucket), meta: t.Bucket(metaBucket),
 	}
 }
 
@@ -175,7 +177,7 @@ func (t *tx) content(hash string) ([]byte, error) {
 
 // check reads every record once.
 func (t *tx) check() error {
-	for _, b := range []*bbolt.Bucket{t.contents, t.commits, t.eventKeys} {
+	for _, b := range []*bbolt.Bucket{t.contents, t.commits, t.eventKeys, t.notes} {
 		if err := b.ForEach(func(key, value []byte) error { return touch(key, value) }); err != nil {
 			return err
 		}

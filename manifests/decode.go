@@ -7,11 +7,14 @@ import (
 	"reflect"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
+	batchv1 "k8s.io/api/batch/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
 	strictjson "sigs.k8s.io/json"
 )
 
@@ -38,14 +41,19 @@ func decode(d *document, defaultNamespace string) (*Object, []Warning, error) {
 	if err != nil {
 		return nil, nil, err
 	}
+	value = converted(value)
 	setDefaults(value)
 	object.Value = value
+	if j, ok := value.(*batchv1.Job); ok {
+		object.Hash = JobHash(&j.Spec)
+	}
 	warnings, errs := checkFields(object)
 	return object, warnings, append(strict, errs...).result()
 }
 
 // clusterScoped are the kinds of ours that live outside namespaces.
-var clusterScoped = map[string]bool{"Namespace": true}
+var clusterScoped = map[string]bool{"Namespace": true, "PersistentVolume": true, "StorageClass": true, "RuntimeClass": true,
+	"PriorityClass": true, "ClusterRole": true, "ClusterRoleBinding": true}
 
 // newObject copies the top of a document, so that a document that several Sets share is never changed.
 func newObject(d *document) *Object {
@@ -79,21 +87,69 @@ func (o *Object) identified() error {
 	return nil
 }
 
-// decodeInto decodes strictly: an unknown field, or one of the wrong case, is among the first errors, with which the
-// object can still be told; a value of the wrong type is the second.
-func (o *Object) decodeInto(value any) (strict Errors, err error) {
-	text, err := json.Marshal(o.Raw.Object)
-	if err != nil {
-		return nil, &Error{Position: o.Position, Object: o.Ref, Message: "cannot be written as JSON"}
+// decodeInto decodes strictly: an unknown field, or one of the wrong case, is among the errors, and so is a value of the
+// wrong type. Such a value is left out, so that everything else can be decoded and checked as well. Where it cannot be found in
+// the object, there is no more to be said of it than err.
+func (o *Object) decodeInto(value any) (errs Errors, err error) {
+	content := o.Raw.Object
+	for {
+		text, err := json.Marshal(content)
+		if err != nil {
+			return nil, &Error{Position: o.Position, Object: o.Ref, Message: "cannot be written as JSON"}
+		}
+		strict, err := strictjson.UnmarshalStrict(text, value)
+		for _, e := range strict {
+			errs.add(o.strictError(e))
+		}
+		if err == nil {
+			return errs, nil
+		}
+		wrong := o.typeError(content, err)
+		errs.add(wrong)
+		if len(o.spoiled) == 0 {
+			content = runtime.DeepCopyJSON(content)
+		}
+		if wrong.Field == "" || len(o.spoiled) == maxErrors || !clearField(content, wrong.Field) {
+			return nil, errs.result()
+		}
+		o.spoiled = append(o.spoiled, wrong.Field)
+		reflect.ValueOf(value).Elem().SetZero()
 	}
-	found, err := strictjson.UnmarshalStrict(text, value)
-	for _, e := range found {
-		strict.add(o.strictError(e))
+}
+
+// clearField makes a field null, which decodes to nothing and leaves the places of its neighbours as they are. It reports whether
+// there was something.
+func clearField(value any, field string) bool {
+	steps := pathStep.FindAllStringSubmatch(field, -1)
+	for i, step := range steps {
+		name, next := step[1]+step[3]+step[2], member(value, step[1]+step[3], step[2])
+		if next == nil {
+			return false
+		}
+		if i == len(steps)-1 {
+			switch parent := value.(type) {
+			case map[string]any:
+				parent[name] = nil
+			case []any:
+				index, _ := strconv.Atoi(step[2]) // member has read it
+				parent[index] = nil
+			}
+		}
+		value = next
 	}
-	if err != nil {
-		return nil, append(strict, o.typeError(err)).result()
+	return len(steps) > 0
+}
+
+// withoutConsequences leaves out what follows from a value that could not be read: what is said of its field, or of what it is
+// part of.
+func (o *Object) withoutConsequences(errs Errors) Errors {
+	within := func(field, parent string) bool {
+		rest, ok := strings.CutPrefix(field, parent)
+		return ok && (rest == "" || rest[0] == '.' || rest[0] == '[')
 	}
-	return strict, nil
+	return slices.DeleteFunc(errs, func(e *Error) bool {
+		return slices.ContainsFunc(o.spoiled, func(field string) bool { return within(e.Field, field) || within(field, e.Field) })
+	})
 }
 
 var strictMessage = regexp.MustCompile(`^(unknown|duplicate) field "(.*)"$`)
@@ -107,8 +163,8 @@ func (o *Object) strictError(err error) *Error {
 }
 
 // typeError rewords what encoding/json says of a value of the wrong type. It quotes no value.
-func (o *Object) typeError(err error) *Error {
-	if field := badQuantity(o.Raw.Object, ""); field != "" {
+func (o *Object) typeError(content map[string]any, err error) *Error {
+	if field := badQuantity(content, ""); field != "" {
 		return &Error{Position: o.document.at(field), Object: o.Ref, Field: field, Message: "must be a quantity, as 100m, 0.5 or 64Mi"}
 	}
 	m := typeMessage.FindStringSubmatch(err.Error())
@@ -116,7 +172,7 @@ func (o *Object) typeError(err error) *Error {
 		return &Error{Position: o.Position, Object: o.Ref, Message: "has a value of the wrong form: " + o.plainMessage(err)}
 	}
 	got, want := m[1], wantedWord(m[3])
-	field := strings.Join(locate(o.Raw.Object, strings.Split(m[2], "."), got), ".")
+	field := strings.Join(locate(content, strings.Split(m[2], "."), got), ".")
 	e := &Error{Position: o.document.at(field), Object: o.Ref, Field: field, Message: fmt.Sprintf("must be %s, not %s", want, article(got))}
 	if got == "number" && strings.HasPrefix(m[3], "int") {
 		e.Message = "must be a whole number of " + strings.TrimPrefix(m[3], "int") + " bits"
@@ -173,13 +229,13 @@ func locate(value any, path []string, kind string) []string {
 		}
 		return nil
 	}
+	object, _ := value.(map[string]any)
 	if len(path) == 0 {
 		if jsonKind(value) == kind {
 			return []string{}
 		}
-		return nil
+		return locateKey(object, kind)
 	}
-	object, _ := value.(map[string]any)
 	next, ok := object[path[0]]
 	if !ok {
 		return nil
@@ -195,6 +251,16 @@ func locate(value any, path []string, kind string) []string {
 		return append([]string{path[0] + rest[0]}, rest[1:]...)
 	}
 	return append([]string{path[0]}, rest...)
+}
+
+// locateKey is about the values of a map, of which encoding/json leaves out the keys.
+func locateKey(object map[string]any, kind string) []string {
+	for _, key := range sortedKeys(object) {
+		if jsonKind(object[key]) == kind {
+			return []string{"[" + key + "]"}
+		}
+	}
+	return nil
 }
 
 // jsonKind is encoding/json's word for a value.
@@ -237,7 +303,7 @@ func badQuantity(value any, path string) string {
 
 func badQuantityAt(key string, value any, at string) string {
 	switch key {
-	case "limits", "requests":
+	case "limits", "requests", "capacity", "hard", "min", "max", "default", "defaultRequest", "maxLimitRequestRatio":
 		quantities, _ := value.(map[string]any)
 		for _, name := range slices.Sorted(maps.Keys(quantities)) {
 			if !isQuantity(quantities[name]) {
@@ -245,7 +311,7 @@ func badQuantityAt(key string, value any, at string) string {
 			}
 		}
 		return ""
-	case "sizeLimit", "divisor":
+	case "sizeLimit", "divisor", "averageValue", "tolerance":
 		if !isQuantity(value) {
 			return at
 		}

@@ -1,6 +1,7 @@
 package manifests
 
 import (
+	"encoding/base64"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -25,7 +26,9 @@ func TestMistakesAreToldWithLineAndField(t *testing.T) {
 			"a.yaml:7: spec.containers[1].ports: must be a list, not a string"},
 		{"a quantity", podWith + "  - {name: one, image: 'a:1', resources: {limits: {memory: lots}}}\n",
 			"a.yaml:6: spec.containers[0].resources.limits.memory: must be a quantity, as 100m, 0.5 or 64Mi"},
-		{"a number too large", "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: a}\nspec:\n  replicas: 99999999999\n", "a.yaml:5: spec.replicas: must be a whole number of 32 bits"},
+		{"a number too large", podWith + "  - {name: one, image: 'a:1', ports: [{containerPort: 99999999999}]}\n",
+			"a.yaml:6: spec.containers[0].ports[0].containerPort: must be a whole number of 32 bits"},
+		{"the value of a key", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata:\n  fine: a\n  a.txt: 5\n", "a.yaml:6: data[a.txt]: must be a string, not a number"},
 		{"a name that is a number", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: 5}\n", "a.yaml:3: metadata.name: must be a string: put it in quotes"},
 		{"no name", "apiVersion: v1\nkind: ConfigMap\nmetadata: {}\n", "a.yaml:3: metadata.name: is missing"},
 		{"an anchor that is not there", "apiVersion: v1\nkind: Secret\nmetadata: {name: a}\nstringData: {k: *canary}\n", "a.yaml: refers to an anchor that is not defined"},
@@ -37,6 +40,43 @@ func TestMistakesAreToldWithLineAndField(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestValuesOfTheWrongTypeHideNoOtherMistake(t *testing.T) {
+	runCases(t, []validateCase{{name: "many in one object", yaml: `
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: a, labels: {tier: 1}}
+spec:
+  replicas: three
+  minReadySeconds: -1
+  selector: app
+  template:
+    metadata: {labels: {app: a}}
+    spec:
+      restartPolice: Always
+      containers:
+      - {name: one, image: 'a:1', ports: [{containerPort: http}, {containerPort: 70000}], resources: {limits: {cpu: lots, memory: more}}}
+      - {name: one, image: 'a:1', envFrom: [{configMapRef: {name: gone}}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: web}
+spec: {ports: [{port: 0}]}
+`, errors: []string{
+		"a.yaml:3: metadata.labels[tier]: must be a string, not a number",
+		"a.yaml:5: spec.replicas: must be a whole number, not a string",
+		"a.yaml:6: spec.minReadySeconds: must be greater than or equal to 0",
+		"a.yaml:7: spec.selector: must be a map with fields, not a string",
+		"a.yaml:11: spec.template.spec.restartPolice: unknown field",
+		"a.yaml:13: spec.template.spec.containers[0].ports[0].containerPort: must be a whole number, not a string",
+		"a.yaml:13: spec.template.spec.containers[0].ports[1].containerPort: must be between 1 and 65535, inclusive",
+		"a.yaml:13: spec.template.spec.containers[0].resources.limits.cpu: must be a quantity, as 100m, 0.5 or 64Mi",
+		"a.yaml:13: spec.template.spec.containers[0].resources.limits.memory: must be a quantity, as 100m, 0.5 or 64Mi",
+		"a.yaml:14: spec.template.spec.containers[1].envFrom[0].configMapRef.name: ConfigMap default/gone is not in the commit: add it, or mark the reference optional",
+		"a.yaml:14: spec.template.spec.containers[1].name: container one is there twice",
+		"a.yaml:19: spec.ports[0].port: must be between 1 and 65535, inclusive",
+	}}})
 }
 
 func TestAnUnknownFieldDoesNotMakeReferencesLookWrong(t *testing.T) {
@@ -109,6 +149,15 @@ func TestNoErrorQuotesASecret(t *testing.T) {
 				t.Errorf("quotes the secret: %v", err)
 			}
 		})
+	}
+}
+
+func TestALoginIsHiddenInAllItsForms(t *testing.T) {
+	const file = `{"auths": {"registry.example.com": {"username": "canary-user", "password": "canary-password"}}}`
+	w := &walk{secrets: map[string]bool{}}
+	w.hideSecrets(map[string]any{"kind": "Secret", "data": map[string]any{".dockerconfigjson": base64.StdEncoding.EncodeToString([]byte(file))}})
+	if got := w.redact("a patch of " + file + " with canary-password for canary-user"); strings.Contains(got, "canary") {
+		t.Errorf("shows %s", got)
 	}
 }
 

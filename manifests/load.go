@@ -45,6 +45,8 @@ func assemble(documents []document, options Options) (*Set, error) {
 		set.Objects = append(set.Objects, object)
 		set.Warnings = append(set.Warnings, warnings...)
 	}
+	defaultClass(set)
+	applyLimitRanges(set)
 	errs.add(duplicates(set.Objects))
 	if undecoded == 0 { // else what refers to an object that could not be told would be reported as well
 		errs.add(validate(set))
@@ -58,11 +60,14 @@ func assemble(documents []document, options Options) (*Set, error) {
 	return set, nil
 }
 
-// order is that of applying: namespaces, configuration, Services, workloads, the rest. Upstream: Flux's
+// order is that of applying: namespaces, configuration, volumes, Services, workloads, the rest. Upstream: Flux's
 // fluxcd/pkg/ssa/sort.go.
 func order(kind string) int {
-	kinds := []string{"Namespace", "ServiceAccount", "ConfigMap", "Secret", "PersistentVolumeClaim", "Service", "Pod",
-		"ReplicaSet", "Deployment", "StatefulSet", "DaemonSet", "Job", "CronJob"}
+	kinds := []string{"Namespace", "ResourceQuota", "LimitRange", "PriorityClass", "RuntimeClass", "StorageClass", "ServiceAccount", "Role", "ClusterRole", "RoleBinding",
+		"ClusterRoleBinding", "ConfigMap", "Secret",
+		"PersistentVolume", "PersistentVolumeClaim", "Service", "Pod", "ReplicationController", "ReplicaSet", "Deployment",
+		"StatefulSet", "DaemonSet", "Job", "CronJob",
+		"HorizontalPodAutoscaler", "PodDisruptionBudget"}
 	if i := slices.Index(kinds, kind); i >= 0 {
 		return i
 	}

@@ -61,8 +61,7 @@ func maskSecret(raw *unstructured.Unstructured) map[string]any {
 // Masked is one object as YAML writes it, with the values of a Secret left out. Against another state of the same Secret,
 // which may be nil, the values that differ are marked, so that a diff tells which did.
 func (o *Object) Masked(other *Object) []byte {
-	shown := *o
-	shown.Raw = &unstructured.Unstructured{Object: maskSecret(o.Raw)}
+	shown := Object{Ref: o.Ref, Position: o.Position, Raw: &unstructured.Unstructured{Object: maskSecret(o.Raw)}}
 	if o.Kind == "Secret" && other != nil {
 		shown.Raw = shown.Raw.DeepCopy()
 		for _, field := range []string{"data", "stringData"} {

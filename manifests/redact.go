@@ -2,6 +2,7 @@ package manifests
 
 import (
 	"encoding/base64"
+	"encoding/json"
 	"path"
 	"regexp"
 	"slices"
@@ -16,6 +17,16 @@ func (w *walk) hide(value string) {
 	w.secrets[value] = true
 	if plain, err := base64.StdEncoding.DecodeString(value); err == nil && len(plain) >= 3 {
 		w.secrets[string(plain)] = true
+		w.hideJSON(plain)
+	}
+	w.hideJSON([]byte(value))
+}
+
+// hideJSON hides the texts in a JSON object, as a file of registry logins is.
+func (w *walk) hideJSON(text []byte) {
+	var object map[string]any
+	if json.Unmarshal(text, &object) == nil {
+		w.hideAll(object)
 	}
 }
 

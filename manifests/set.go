@@ -3,7 +3,7 @@ package manifests
 import (
 	"cmp"
 	"fmt"
-	"slices"
+	"sync"
 	"time"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -16,7 +16,17 @@ type Set struct {
 	Warnings []Warning
 	// Since is when this revision became the desired state. Progress deadlines count from it at the earliest.
 	Since time.Time
+	// Sync names the deployment of these objects. Revisions that follow each other with the same objects have the same: what
+	// is done once for each deployment, hooks and waves, is not done again.
+	Sync string
+
+	// index is made when something is looked for first.
+	index     map[name]*Object
+	indexOnce sync.Once
 }
+
+// name is how objects refer to each other: the version of an API does not matter.
+type name struct{ kind, namespace, name string }
 
 // Object is one manifest.
 type Object struct {
@@ -29,8 +39,28 @@ type Object struct {
 	// Unsupported says why Podyard does nothing with the object; empty if it does.
 	Unsupported string
 
+	// Hash is JobHash of a Job as it was written: what LimitRanges give its pods does not make it another one.
+	Hash string
+
 	// document is the text it came from; nil if it was made otherwise.
 	document *document
+	// spoiled are the fields whose values could not be read. An object that has some is in no Set that anybody sees.
+	spoiled []string
+	// hash is what Once keeps.
+	hash     string
+	hashOnce sync.Once
+}
+
+// Once is what compute makes of the object, worked out the first time only: an object never changes. There is one such
+// function for each kind: that which names, by their content, the pods it makes.
+func (o *Object) Once(compute func() string) string {
+	o.hashOnce.Do(func() { o.hash = compute() })
+	return o.hash
+}
+
+// With is the object with another value of its kind.
+func (o *Object) With(value any) *Object {
+	return &Object{Ref: o.Ref, Position: o.Position, Value: value, Raw: o.Raw, Unsupported: o.Unsupported, document: o.document}
 }
 
 // Ref names an object.
@@ -93,16 +123,18 @@ func All[T any](s *Set) []T {
 	return out
 }
 
-// Find returns the object with this kind, namespace and name, or nil.
-func (s *Set) Find(kind, namespace, name string) *Object {
+// Find returns the object with this kind, namespace and name, or nil; the first, if there are two of different APIs.
+func (s *Set) Find(kind, namespace, called string) *Object {
 	if s == nil {
 		return nil
 	}
-	i := slices.IndexFunc(s.Objects, func(o *Object) bool {
-		return o.Kind == kind && o.Namespace == namespace && o.Name == name
+	s.indexOnce.Do(func() {
+		s.index = make(map[name]*Object, len(s.Objects))
+		for _, o := range s.Objects {
+			if at := (name{o.Kind, o.Namespace, o.Name}); s.index[at] == nil {
+				s.index[at] = o
+			}
+		}
 	})
-	if i < 0 {
-		return nil
-	}
-	return s.Objects[i]
+	return s.index[name{kind, namespace, called}]
 }

@@ -8,7 +8,12 @@ import (
 	"strings"
 
 	appsv1 "k8s.io/api/apps/v1"
+	autoscalingv1 "k8s.io/api/autoscaling/v1"
+	autoscalingv2 "k8s.io/api/autoscaling/v2"
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
+	nodev1 "k8s.io/api/node/v1"
+	storagev1 "k8s.io/api/storage/v1"
 )
 
 // verdict is what Podyard does with a field.
@@ -31,7 +36,7 @@ type rule struct {
 	// other covers all below it, too.
 	path    string
 	verdict verdict
-	// why, for people.
+	// why, for people; of an honoured field, its limits, if there are any.
 	why string
 	// only and unless limit the rule to values, or except values: mostly that to which upstream defaults. Empty values
 	// and false are always excepted, unless a boolean is named here or present is set.
@@ -50,16 +55,32 @@ type kind struct {
 	fields    []rule
 }
 
-// kinds is the table of kinds; fields of pods are in support_pod.go.
+// kinds is the table of kinds; fields of pods are in support_pod.go, those of workloads in support_workload.go,
+// kinds that bound others in support_policy.go.
 var kinds = slices.Concat(supportedKinds, otherKinds)
 
-var supportedKinds = []kind{
+var supportedKinds = slices.Concat(objectKinds, policyKinds)
+
+var objectKinds = []kind{
 	{"v1", "Namespace", func() any { return &corev1.Namespace{} }, honoured, "", slices.Concat(objectFields, statusFields, namespaceFields)},
 	{"v1", "ConfigMap", func() any { return &corev1.ConfigMap{} }, honoured, "", slices.Concat(objectFields, configMapFields)},
 	{"v1", "Secret", func() any { return &corev1.Secret{} }, honoured, "", slices.Concat(objectFields, secretFields)},
 	{"v1", "Pod", func() any { return &corev1.Pod{} }, honoured, "", slices.Concat(objectFields, statusFields, under("spec", podFields))},
 	{"v1", "Service", func() any { return &corev1.Service{} }, honoured, "", slices.Concat(objectFields, statusFields, under("spec", serviceFields))},
+	{"v1", "ServiceAccount", func() any { return &corev1.ServiceAccount{} }, honoured, "", slices.Concat(objectFields, serviceAccountFields)},
+	{"v1", "PersistentVolumeClaim", func() any { return &corev1.PersistentVolumeClaim{} }, honoured, "", slices.Concat(objectFields, statusFields, under("spec", claimFields))},
+	{"v1", "PersistentVolume", func() any { return &corev1.PersistentVolume{} }, honoured, "", slices.Concat(objectFields, statusFields, under("spec", persistentFields))},
+	{"storage.k8s.io/v1", "StorageClass", func() any { return &storagev1.StorageClass{} }, honoured, "", slices.Concat(objectFields, storageClassFields)},
+	{"node.k8s.io/v1", "RuntimeClass", func() any { return &nodev1.RuntimeClass{} }, honoured, "", slices.Concat(objectFields, runtimeClassFields)},
+	{"v1", "ReplicationController", func() any { return &corev1.ReplicationController{} }, honoured, "", slices.Concat(objectFields, statusFields, under("spec", replicationControllerFields))},
+	{"apps/v1", "ReplicaSet", func() any { return &appsv1.ReplicaSet{} }, honoured, "", slices.Concat(objectFields, statusFields, under("spec", replicaSetFields))},
 	{"apps/v1", "Deployment", func() any { return &appsv1.Deployment{} }, honoured, "", slices.Concat(objectFields, statusFields, under("spec", deploymentFields))},
+	{"apps/v1", "StatefulSet", func() any { return &appsv1.StatefulSet{} }, honoured, "", slices.Concat(objectFields, statusFields, under("spec", statefulSetFields))},
+	{"apps/v1", "DaemonSet", func() any { return &appsv1.DaemonSet{} }, honoured, "", slices.Concat(objectFields, statusFields, under("spec", daemonSetFields))},
+	{"batch/v1", "Job", func() any { return &batchv1.Job{} }, honoured, "", slices.Concat(objectFields, statusFields, under("spec", jobFields))},
+	{"autoscaling/v2", "HorizontalPodAutoscaler", func() any { return &autoscalingv2.HorizontalPodAutoscaler{} }, honoured, "", slices.Concat(objectFields, statusFields, under("spec", autoscalerFields))},
+	{"autoscaling/v1", "HorizontalPodAutoscaler", func() any { return &autoscalingv1.HorizontalPodAutoscaler{} }, honoured, "", slices.Concat(objectFields, statusFields, under("spec", autoscalerV1Fields))},
+	{"batch/v1", "CronJob", func() any { return &batchv1.CronJob{} }, honoured, "", slices.Concat(objectFields, statusFields, under("spec", cronJobFields))},
 }
 
 const (
@@ -69,28 +90,9 @@ const (
 
 // otherKinds are those of which Podyard says more than that it does not know them.
 var otherKinds = []kind{
-	{"v1", "ServiceAccount", nil, ignored, oneHost + ": there is no API server to authenticate to", nil},
-	{"rbac.authorization.k8s.io/v1", "Role", nil, ignored, oneHost + ": there is no API server to authorize for", nil},
-	{"rbac.authorization.k8s.io/v1", "RoleBinding", nil, ignored, oneHost + ": there is no API server to authorize for", nil},
-	{"rbac.authorization.k8s.io/v1", "ClusterRole", nil, ignored, oneHost + ": there is no API server to authorize for", nil},
-	{"rbac.authorization.k8s.io/v1", "ClusterRoleBinding", nil, ignored, oneHost + ": there is no API server to authorize for", nil},
-	{"policy/v1", "PodDisruptionBudget", nil, ignored, oneHost + ": there are no nodes to drain", nil},
-	{"scheduling.k8s.io/v1", "PriorityClass", nil, ignored, oneHost + ": there is no scheduler", nil},
-	{"storage.k8s.io/v1", "StorageClass", nil, ignored, oneHost + ": volumes are those of the engine", nil},
 	{"v1", "Endpoints", nil, ignored, notYet + ": Podyard makes the endpoints of Services itself", nil},
 	{"discovery.k8s.io/v1", "EndpointSlice", nil, ignored, notYet + ": Podyard makes the endpoints of Services itself", nil},
-	{"autoscaling/v2", "HorizontalPodAutoscaler", nil, ignored, notYet + ": the number of replicas stays as written", nil},
-	{"apps/v1", "StatefulSet", nil, ignored, notYet + ": its pods do not run", nil},
-	{"apps/v1", "DaemonSet", nil, ignored, notYet + ": its pods do not run", nil},
-	{"apps/v1", "ReplicaSet", nil, ignored, notYet + ": its pods do not run; use a Deployment", nil},
-	{"v1", "ReplicationController", nil, ignored, notYet + ": its pods do not run; use a Deployment", nil},
-	{"batch/v1", "Job", nil, ignored, notYet + ": its pods do not run", nil},
-	{"batch/v1", "CronJob", nil, ignored, notYet + ": its pods do not run", nil},
-	{"v1", "PersistentVolumeClaim", nil, ignored, notYet + ": no volume is made", nil},
-	{"v1", "PersistentVolume", nil, ignored, notYet + ": no volume is made", nil},
 	{"networking.k8s.io/v1", "Ingress", nil, ignored, notYet + ": nothing is published on the host", nil},
-	{"v1", "LimitRange", nil, ignored, notYet + ": no limits are added or enforced", nil},
-	{"v1", "ResourceQuota", nil, ignored, notYet + ": no quota is enforced", nil},
 	{"apiextensions.k8s.io/v1", "CustomResourceDefinition", nil, ignored, oneHost + ": there is no API server to extend", nil},
 	{"networking.k8s.io/v1", "NetworkPolicy", nil, denied, "NetworkPolicy is not supported yet, and ignoring it would be unsafe: traffic that it forbids would be let through", nil},
 }
@@ -112,12 +114,24 @@ func kindSupport(apiVersion, name string) (newObject func() any, unsupported, re
 	return entry.newObject, "", ""
 }
 
-// findKind finds a kind in any version of its group; kinds in the group "extensions" have moved to others since.
+// NoEffect says why an object that is read and checked does nothing here; empty if it does something.
+func NoEffect(ref Ref) string {
+	if entry := findKind(ref.APIVersion, ref.Kind); entry != nil && entry.verdict == silent {
+		return entry.why
+	}
+	return ""
+}
+
+// findKind finds a kind in its version, or else in any of its group; kinds in the group "extensions" have moved to others
+// since.
 func findKind(apiVersion, name string) *kind {
 	group := groupOf(apiVersion)
-	i := slices.IndexFunc(kinds, func(k kind) bool {
-		return k.name == name && (groupOf(k.apiVersion) == group || group == "extensions" && k.apiVersion != "v1")
-	})
+	i := slices.IndexFunc(kinds, func(k kind) bool { return k.name == name && k.apiVersion == apiVersion })
+	if i < 0 {
+		i = slices.IndexFunc(kinds, func(k kind) bool {
+			return k.name == name && (groupOf(k.apiVersion) == group || group == "extensions" && k.apiVersion != "v1")
+		})
+	}
 	if i < 0 {
 		return nil
 	}
@@ -269,6 +283,9 @@ func steps(path string) []string {
 // The tables are written with these.
 
 func honour(paths ...string) []rule { return rules(honoured, "", paths) }
+
+// honourWith says what limits there are.
+func honourWith(limits string, paths ...string) []rule { return rules(honoured, limits, paths) }
 
 func ignore(why string, paths ...string) []rule { return rules(ignored, why, paths) }
 

@@ -17,7 +17,7 @@ Podyard reads Kubernetes manifests as they are. Of each field it says one of the
 
 * **honoured**: it means what it means in a cluster;
 * **ignored with a warning**: the manifest is accepted; ` + "`podyard render`, `podyard plan`" + ` and the status page show the warning;
-* **ignored**: accepted without a word, because nobody would expect it to do anything;
+* **ignored**: accepted without a word, because nobody would expect it to do anything, or because one host fulfils it by itself;
 * **refused**: the commit is refused and changes nothing that runs, because the application would not be what its manifest says.
 
 A field that does not exist in Kubernetes is an error. Values to which Kubernetes defaults (empty lists and maps, false,
@@ -35,11 +35,31 @@ var supportSections = []struct {
 	{"ConfigMap", "the object", configMapFields},
 	{"Secret", "the object", secretFields},
 	{"Service", "`spec`", serviceFields},
-	{"Deployment", "`spec`; for `template.spec` see Pod", slices.DeleteFunc(slices.Clone(deploymentFields), inTemplateSpec)},
-	{"Pod", "`spec` of a Pod, `spec.template.spec` of a Deployment", podFields},
+	{"Deployment", "`spec`; for `template` see Pod template", withoutPods(deploymentFields)},
+	{"ReplicaSet", "`spec`; for `template` see Pod template", withoutPods(replicaSetFields)},
+	{"ReplicationController", "`spec`; for `template` see Pod template", withoutPods(replicationControllerFields)},
+	{"StatefulSet", "`spec`; for `template` see Pod template, for `volumeClaimTemplates[].spec` PersistentVolumeClaim", withoutPods(statefulSetFields)},
+	{"DaemonSet", "`spec`; for `template` see Pod template", withoutPods(daemonSetFields)},
+	{"Job", "`spec`; for `template` see Pod template", withoutPods(jobFields)},
+	{"HorizontalPodAutoscaler", "`spec`; version 1 has `targetCPUUtilizationPercentage` instead of `metrics` and `behavior`", autoscalerFields},
+	{"CronJob", "`spec`; for `jobTemplate.spec` see Job", withoutJobs(cronJobFields)},
+	{"Pod template", "`spec` of the kinds above; for `template.spec` see Pod", templateMetadata},
+	{"Pod", "`spec` of a Pod, `spec.template.spec` of the kinds that make pods; `initContainers[]` have those of `containers[]`",
+		slices.DeleteFunc(slices.Clone(podFields), inInitContainer)},
+	{"PersistentVolumeClaim", "`spec`", claimFields},
+	{"PersistentVolume", "`spec`", persistentFields},
+	{"StorageClass", "the object", storageClassFields},
+	{"RuntimeClass", "the object", runtimeClassFields},
+	{"ServiceAccount", "the object", serviceAccountFields},
+	{"LimitRange", "`spec`", limitRangeFields},
+	{"ResourceQuota", "`spec`", resourceQuotaFields},
+	{"PodDisruptionBudget", "`spec`", disruptionBudgetFields},
+	{"PriorityClass", "the object", priorityClassFields},
+	{"Role and ClusterRole", "the object", slices.Concat(roleFields, clusterRoleFields)},
+	{"RoleBinding and ClusterRoleBinding", "the object", bindingFields},
 }
 
-func inTemplateSpec(r rule) bool { return strings.HasPrefix(r.path, "template.spec.") }
+func inInitContainer(r rule) bool { return strings.HasPrefix(r.path, "initContainers[].") }
 
 // SupportMarkdown is docs/support.md: the table of kinds and fields for people.
 func SupportMarkdown() []byte {
@@ -50,6 +70,7 @@ func SupportMarkdown() []byte {
 	for _, k := range kinds {
 		fmt.Fprintf(&out, "| %s | %s | %s | %s |\n", k.name, k.apiVersion, k.word(), k.why)
 	}
+	writeAnnotations(&out)
 	for _, s := range supportSections {
 		fmt.Fprintf(&out, "\n## %s\n\nFields of %s.\n\n| Field | | |\n|---|---|---|\n", s.title, s.where)
 		sorted := slices.Clone(s.fields)

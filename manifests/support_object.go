@@ -6,6 +6,8 @@ import "slices"
 var objectFields = slices.Concat(
 	honour("apiVersion", "kind", "metadata.{name,namespace}"),
 	refuse("an object needs a name: git is where it is found again", "metadata.generateName"),
+	honourWith("an object of which no owner is in the commit is removed, if it has pods or is a Service", "metadata.ownerReferences[].{apiVersion,kind,name}"),
+	ignoreSilently("git does not know the identities that a cluster would give", "metadata.ownerReferences[].{uid,controller,blockOwnerDeletion}"),
 	metadataFields,
 )
 
@@ -18,8 +20,11 @@ var metadataFields = under("metadata", slices.Concat(
 	ignoreSilently("only a cluster writes it", "creationTimestamp", "generation", "managedFields", "selfLink"),
 	ignore("only a cluster writes it", "uid", "resourceVersion", "deletionTimestamp", "deletionGracePeriodSeconds"),
 	ignore("there are no controllers that would clear finalizers", "finalizers"),
-	ignore("what a commit no longer holds is removed; owners have no part in it", "ownerReferences"),
 ))
+
+// withoutOwners are the metadata of what is no object of the commit.
+var withoutOwners = slices.Concat(metadataFields,
+	ignore("what is made of a template belongs to whoever makes it", "metadata.ownerReferences"))
 
 var namespaceFields = ignore("there are no controllers that would clear finalizers", "spec.finalizers")
 
@@ -49,16 +54,4 @@ var serviceFields = slices.Concat(
 	only(refuse("not supported yet: addresses are IPv4", "ipFamilies[]"), "IPv6"),
 	honour("ipFamilies[]"),
 	unless(refuse("not supported yet: addresses are IPv4 (SingleStack)", "ipFamilyPolicy"), "SingleStack"),
-)
-
-// deploymentFields are those of a Deployment's spec.
-var deploymentFields = slices.Concat(
-	honour("replicas", "minReadySeconds", "revisionHistoryLimit", "paused", "progressDeadlineSeconds"),
-	honour("strategy.type", "strategy.rollingUpdate.{maxSurge,maxUnavailable}"),
-	honour("selector.matchLabels.*", "selector.matchExpressions[].{key,operator,values}"),
-	under("template", slices.Concat(
-		metadataFields,
-		ignoreSilently("pods are named after the Deployment", "metadata.{name,generateName,namespace}"),
-		under("spec", podFields),
-	)),
 )

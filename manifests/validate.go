@@ -4,34 +4,46 @@ import (
 	"fmt"
 
 	appsv1 "k8s.io/api/apps/v1"
+	autoscalingv2 "k8s.io/api/autoscaling/v2"
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
+	nodev1 "k8s.io/api/node/v1"
+	policyv1 "k8s.io/api/policy/v1"
+	storagev1 "k8s.io/api/storage/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 )
 
-// validate checks the values and references of every typed object. Upstream: pkg/apis/core/validation and
-// pkg/apis/apps/validation. Messages never quote the value of a Secret.
+// validate checks the values and references of every typed object, and adds its warnings to the Set's. Upstream: pkg/apis/core/validation,
+// pkg/apis/apps/validation and pkg/apis/batch/validation. Messages never quote the value of a Secret.
 func validate(set *Set) error {
 	var errs Errors
+	rules := newPolicies(set)
 	for _, o := range set.Objects {
 		if o.Value == nil {
 			continue
 		}
-		c := check{object: o, errs: &errs}
+		var own Errors
+		c := check{object: o, errs: &own, warnings: &set.Warnings}
 		c.metadata()
+		c.ordering()
 		c.value()
 		c.references(set)
+		c.policies(rules)
+		errs = append(errs, o.withoutConsequences(own)...)
 	}
 	return errs.result()
 }
 
-// check gathers what is wrong with one object.
+// check gathers what is wrong with one object, and what means less here than in a cluster.
 type check struct {
-	object *Object
-	errs   *Errors
+	object   *Object
+	errs     *Errors
+	warnings *[]Warning
 }
 
 func (c check) value() {
 	spec := field.NewPath("spec")
+	c.workload(spec)
 	switch v := c.object.Value.(type) {
 	case *corev1.ConfigMap:
 		c.configMap(v)
@@ -41,14 +53,42 @@ func (c check) value() {
 		c.podSpec(spec, &v.Spec)
 	case *corev1.Service:
 		c.service(spec, &v.Spec)
+	case *corev1.PersistentVolumeClaim:
+		c.claim(v)
+	case *corev1.PersistentVolume:
+		c.persistentVolume(spec, &v.Spec)
+	case *storagev1.StorageClass:
+		c.storageClass(v)
+	case *corev1.LimitRange:
+		c.limitRange(spec, &v.Spec)
+	case *policyv1.PodDisruptionBudget:
+		c.disruptionBudget(spec, &v.Spec)
+	case *nodev1.RuntimeClass:
+		c.runtimeClass(v)
 	case *appsv1.Deployment:
 		c.deployment(spec, &v.Spec)
+	case *appsv1.StatefulSet:
+		c.statefulSet(spec, &v.Spec)
+	case *appsv1.DaemonSet:
+		c.daemonSetStrategy(spec.Child("updateStrategy"), &v.Spec.UpdateStrategy)
+	case *batchv1.Job:
+		c.job(v)
+	case *autoscalingv2.HorizontalPodAutoscaler:
+		c.autoscaler(spec, &v.Spec)
+	case *batchv1.CronJob:
+		c.cronJob(spec, &v.Spec)
 	}
 }
 
 // add takes in one thing that is wrong.
 func (c check) add(path *field.Path, format string, args ...any) {
 	c.errs.add(c.object.errorf(path.String(), format, args...))
+}
+
+// warn takes in one thing that is accepted.
+func (c check) warn(path *field.Path, format string, args ...any) {
+	e := c.object.errorf(path.String(), format, args...)
+	*c.warnings = append(*c.warnings, Warning{Position: e.Position, Object: e.Object, Field: e.Field, Message: e.Message})
 }
 
 // all takes in what a function of apimachinery's util/validation says.

@@ -12,18 +12,19 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 )
 
-// container checks one container. names are those of the pod's containers, volumes those of its volumes.
-func (c check) container(path *field.Path, container *corev1.Container, names, volumes map[string]bool) {
-	c.label(path.Child("name"), container.Name)
-	c.image(path.Child("image"), container.Image)
-	oneOf(c, path.Child("imagePullPolicy"), container.ImagePullPolicy, corev1.PullAlways, corev1.PullIfNotPresent, corev1.PullNever)
-	c.containerPorts(path.Child("ports"), container.Ports)
-	c.env(path.Child("env"), container.Env, names)
-	c.envFrom(path.Child("envFrom"), container.EnvFrom)
-	c.resources(path.Child("resources"), container.Resources)
-	c.mounts(path.Child("volumeMounts"), container.VolumeMounts, volumes)
-	c.security(path.Child("securityContext"), container.SecurityContext)
-	c.probes(path, container)
+// container checks what containers of every kind have. Upstream: validateContainerCommon.
+func (p podCheck) container(path *field.Path, container *corev1.Container) {
+	p.label(path.Child("name"), container.Name)
+	p.image(path.Child("image"), container.Image)
+	oneOf(p.check, path.Child("imagePullPolicy"), container.ImagePullPolicy, corev1.PullAlways, corev1.PullIfNotPresent, corev1.PullNever)
+	p.containerPorts(path.Child("ports"), container.Ports)
+	p.env(path.Child("env"), container)
+	p.envFrom(path.Child("envFrom"), container.EnvFrom)
+	p.resources(path.Child("resources"), container.Resources)
+	p.mounts(path.Child("volumeMounts"), container)
+	p.security(path.Child("securityContext"), container.SecurityContext)
+	p.restarts(path, container)
+	p.terminationMessage(path, container)
 }
 
 // label takes a name that is required and must be a DNS label.
@@ -70,42 +71,6 @@ func (c check) port(path *field.Path, port int32) {
 	c.all(path, validation.IsValidPortNum(int(port)))
 }
 
-func (c check) env(path *field.Path, env []corev1.EnvVar, containers map[string]bool) {
-	for i, v := range env {
-		at := path.Index(i)
-		if v.Name == "" {
-			c.add(at.Child("name"), "is missing")
-		} else {
-			c.all(at.Child("name"), validation.IsRelaxedEnvVarName(v.Name))
-		}
-		if v.ValueFrom == nil {
-			continue
-		}
-		if v.Value != "" {
-			c.add(at.Child("valueFrom"), "must not be set together with value")
-		}
-		c.envSource(at.Child("valueFrom"), v.ValueFrom, containers)
-	}
-}
-
-func (c check) envSource(path *field.Path, from *corev1.EnvVarSource, containers map[string]bool) {
-	if count(from.FieldRef != nil, from.ResourceFieldRef != nil, from.ConfigMapKeyRef != nil, from.SecretKeyRef != nil, from.FileKeyRef != nil) != 1 {
-		c.add(path, "must have exactly one source")
-	}
-	if from.FieldRef != nil {
-		c.fieldRef(path.Child("fieldRef", "fieldPath"), from.FieldRef.FieldPath)
-	}
-	if r := from.ResourceFieldRef; r != nil {
-		c.resourceFieldRef(path.Child("resourceFieldRef"), r, containers)
-	}
-	if r := from.ConfigMapKeyRef; r != nil {
-		c.keyRef(path.Child("configMapKeyRef"), r.Name, r.Key)
-	}
-	if r := from.SecretKeyRef; r != nil {
-		c.keyRef(path.Child("secretKeyRef"), r.Name, r.Key)
-	}
-}
-
 func count(is ...bool) int {
 	n := 0
 	for _, b := range is {
@@ -116,109 +81,55 @@ func count(is ...bool) int {
 	return n
 }
 
-func (c check) keyRef(path *field.Path, name, key string) {
-	c.objectName(path.Child("name"), name)
-	if key == "" {
-		c.add(path.Child("key"), "is missing")
-		return
-	}
-	c.all(path.Child("key"), validation.IsConfigMapKey(key))
-}
-
-func (c check) objectName(path *field.Path, name string) {
-	if name == "" {
-		c.add(path, "is missing")
-		return
-	}
-	c.all(path, validation.IsDNS1123Subdomain(name))
-}
-
-// fieldPaths are upstream's validEnvDownwardAPIFieldPathExpressions.
-var fieldPaths = []string{"metadata.name", "metadata.namespace", "metadata.uid", "spec.nodeName", "spec.serviceAccountName",
-	"status.hostIP", "status.hostIPs", "status.podIP", "status.podIPs"}
-
-func (c check) fieldRef(path *field.Path, fieldPath string) {
-	if slices.Contains(fieldPaths, fieldPath) {
-		return
-	}
-	for _, m := range []string{"metadata.labels", "metadata.annotations"} {
-		if key, ok := strings.CutPrefix(fieldPath, m+"['"); ok && strings.HasSuffix(key, "']") {
-			c.all(path, validation.IsQualifiedName(strings.ToLower(strings.TrimSuffix(key, "']"))))
-			return
-		}
-	}
-	c.add(path, "must be one of %s, metadata.labels['KEY'] or metadata.annotations['KEY']", strings.Join(fieldPaths, ", "))
-}
-
-var resourceFields = []string{"limits.cpu", "limits.memory", "requests.cpu", "requests.memory"}
-
-func (c check) resourceFieldRef(path *field.Path, r *corev1.ResourceFieldSelector, containers map[string]bool) {
-	if !slices.Contains(resourceFields, r.Resource) {
-		c.add(path.Child("resource"), "must be one of %s", words(resourceFields))
-	}
-	if r.ContainerName != "" && !containers[r.ContainerName] {
-		c.add(path.Child("containerName"), "there is no container %s in this pod", r.ContainerName)
-	}
-	if r.Divisor.Sign() < 0 {
-		c.add(path.Child("divisor"), "must be greater than or equal to 0")
-	}
-}
-
-func (c check) envFrom(path *field.Path, sources []corev1.EnvFromSource) {
-	for i, from := range sources {
-		at := path.Index(i)
-		if count(from.ConfigMapRef != nil, from.SecretRef != nil) != 1 {
-			c.add(at, "must have exactly one of configMapRef and secretRef")
-		}
-		if from.Prefix != "" {
-			c.all(at.Child("prefix"), validation.IsRelaxedEnvVarName(from.Prefix))
-		}
-		if from.ConfigMapRef != nil {
-			c.objectName(at.Child("configMapRef", "name"), from.ConfigMapRef.Name)
-		}
-		if from.SecretRef != nil {
-			c.objectName(at.Child("secretRef", "name"), from.SecretRef.Name)
-		}
-	}
-}
-
-func (c check) resources(path *field.Path, r corev1.ResourceRequirements) {
-	for _, name := range []corev1.ResourceName{corev1.ResourceCPU, corev1.ResourceMemory, corev1.ResourceEphemeralStorage} {
-		limit, limited := r.Limits[name]
-		request, requested := r.Requests[name]
-		if limited && limit.Sign() < 0 {
-			c.add(path.Child("limits", string(name)), "must be greater than or equal to 0")
-		}
-		switch at := path.Child("requests", string(name)); {
-		case requested && limited && limit.Sign() >= 0 && request.Cmp(limit) > 0:
-			c.add(at, "must be less than or equal to the limit of %s", limit.String())
-		case requested && request.Sign() < 0 && (!limited || limit.Sign() >= 0):
-			c.add(at, "must be greater than or equal to 0")
-		}
-	}
-}
-
-func (c check) mounts(at *field.Path, mounts []corev1.VolumeMount, volumes map[string]bool) {
-	twice := c.unique("mount path")
-	for i, m := range mounts {
-		at := at.Index(i)
+func (p podCheck) mounts(at *field.Path, container *corev1.Container) {
+	twice := p.unique("mount path")
+	for i := range container.VolumeMounts {
+		m, at := &container.VolumeMounts[i], at.Index(i)
 		switch {
 		case m.Name == "":
-			c.add(at.Child("name"), "is missing")
-		case !volumes[m.Name]:
-			c.add(at.Child("name"), "there is no volume %s in this pod", m.Name)
+			p.add(at.Child("name"), "is missing")
+		case !p.volumes[m.Name]:
+			p.add(at.Child("name"), "there is no volume %s in this pod", m.Name)
 		}
 		switch {
 		case m.MountPath == "":
-			c.add(at.Child("mountPath"), "is missing")
+			p.add(at.Child("mountPath"), "is missing")
 		case !path.IsAbs(m.MountPath):
-			c.add(at.Child("mountPath"), "must be an absolute path")
+			p.add(at.Child("mountPath"), "must be an absolute path")
 		case strings.Contains(m.MountPath, ":"):
-			c.add(at.Child("mountPath"), "must not contain ':'")
+			p.add(at.Child("mountPath"), "must not contain ':'")
 		default:
 			twice(at.Child("mountPath"), path.Clean(m.MountPath))
 		}
-		c.relative(at.Child("subPath"), m.SubPath)
+		p.relative(at.Child("subPath"), m.SubPath)
+		p.relative(at.Child("subPathExpr"), m.SubPathExpr)
+		if m.SubPath != "" && m.SubPathExpr != "" {
+			p.add(at.Child("subPathExpr"), "must not be set together with subPath")
+		}
+		p.propagation(at, m, container.SecurityContext)
+	}
+}
+
+// propagation follows upstream's validateMountPropagation and validateMountRecursiveReadOnly.
+func (c check) propagation(at *field.Path, m *corev1.VolumeMount, security *corev1.SecurityContext) {
+	propagation := corev1.MountPropagationNone
+	if m.MountPropagation != nil {
+		propagation = *m.MountPropagation
+	}
+	oneOf(c, at.Child("mountPropagation"), propagation, corev1.MountPropagationNone, corev1.MountPropagationHostToContainer, corev1.MountPropagationBidirectional)
+	if propagation == corev1.MountPropagationBidirectional && (security == nil || !isTrue(security.Privileged)) {
+		c.add(at.Child("mountPropagation"), "must not be Bidirectional unless the container is privileged")
+	}
+	if m.RecursiveReadOnly == nil || *m.RecursiveReadOnly == corev1.RecursiveReadOnlyDisabled {
+		return
+	}
+	at = at.Child("recursiveReadOnly")
+	oneOf(c, at, *m.RecursiveReadOnly, corev1.RecursiveReadOnlyDisabled, corev1.RecursiveReadOnlyIfPossible, corev1.RecursiveReadOnlyEnabled)
+	if !m.ReadOnly {
+		c.add(at, "must be Disabled unless readOnly is true")
+	}
+	if propagation != corev1.MountPropagationNone {
+		c.add(at, "must be Disabled unless mountPropagation is None")
 	}
 }
 
@@ -229,22 +140,5 @@ func (c check) relative(at *field.Path, p string) {
 		c.add(at, "must be a relative path")
 	case slices.Contains(strings.Split(p, "/"), ".."):
 		c.add(at, "must not contain '..'")
-	}
-}
-
-// security also refuses what contradicts itself. Upstream: ValidateSecurityContext.
-func (c check) security(path *field.Path, s *corev1.SecurityContext) {
-	if s == nil {
-		return
-	}
-	c.identity(path, s.RunAsUser, s.RunAsGroup)
-	if s.AllowPrivilegeEscalation == nil || *s.AllowPrivilegeEscalation {
-		return
-	}
-	if s.Privileged != nil && *s.Privileged {
-		c.add(path.Child("allowPrivilegeEscalation"), "must not be false when privileged is true")
-	}
-	if s.Capabilities != nil && (slices.Contains(s.Capabilities.Add, "CAP_SYS_ADMIN") || slices.Contains(s.Capabilities.Add, "SYS_ADMIN")) {
-		c.add(path.Child("allowPrivilegeEscalation"), "must not be false when the capability SYS_ADMIN is added")
 	}
 }

@@ -1,12 +1,12 @@
 package manifests
 
 import (
-	"encoding/json"
 	"maps"
 	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/validate/content"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	metav1validation "k8s.io/apimachinery/pkg/apis/meta/v1/validation"
 	"k8s.io/apimachinery/pkg/util/validation"
@@ -19,18 +19,22 @@ func (c check) metadata() {
 	meta := metaOf(c.object.Value)
 	c.all(path.Child("name"), nameRule(c.object.Kind)(c.object.Name))
 	switch {
-	case c.object.Kind == "Namespace" && c.object.Namespace != "":
-		c.add(path.Child("namespace"), "must not be set: a Namespace belongs to none")
-	case c.object.Kind != "Namespace":
+	case clusterScoped[c.object.Kind] && c.object.Namespace != "":
+		c.add(path.Child("namespace"), "must not be set: a %s belongs to none", c.object.Kind)
+	case !clusterScoped[c.object.Kind]:
 		c.all(path.Child("namespace"), validation.IsDNS1123Label(c.object.Namespace))
 	}
 	c.labels(path, meta)
 }
 
-// nameRule is what a name may be. Names of Services and Namespaces are parts of DNS names.
+// nameRule is what a name may be. Names of Services and Namespaces are parts of DNS names, and so are those of pods of a
+// StatefulSet.
 func nameRule(kind string) func(string) []string {
-	if kind == "Namespace" || kind == "Service" {
+	switch kind {
+	case "Namespace", "Service", "StatefulSet":
 		return validation.IsDNS1123Label
+	case "Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding":
+		return content.IsPathSegmentName // as system:node
 	}
 	return validation.IsDNS1123Subdomain
 }
@@ -80,48 +84,4 @@ func (c check) configMap(m *corev1.ConfigMap) {
 	if size > maxData {
 		c.add(field.NewPath("data"), "must not be larger than %d bytes together", maxData)
 	}
-}
-
-// secret is checked after defaults, which move stringData into data.
-func (c check) secret(s *corev1.Secret) {
-	size := 0
-	for _, key := range slices.Sorted(maps.Keys(s.Data)) {
-		for _, rule := range validation.IsConfigMapKey(key) {
-			e := c.object.errorf(c.secretKey(key).String(), "%s", rule)
-			e.Field, _, _ = strings.Cut(e.Field, "[") // the key is not told: a line of an env file may have become one
-			c.errs.add(e)
-		}
-		size += len(s.Data[key])
-	}
-	if size > maxData {
-		c.add(field.NewPath("data"), "must not be larger than %d bytes together", maxData)
-	}
-	for _, key := range secretKeys[s.Type] {
-		if _, there := s.Data[key]; !there {
-			c.add(field.NewPath("type"), "Secrets of type %s must have the key %s", s.Type, key)
-		}
-	}
-	if text, there := s.Data[corev1.DockerConfigJsonKey]; there && s.Type == corev1.SecretTypeDockerConfigJson && !json.Valid(text) {
-		c.add(c.secretKey(corev1.DockerConfigJsonKey), "must be JSON")
-	}
-}
-
-// secretKey is where a key of a Secret was written.
-func (c check) secretKey(key string) *field.Path {
-	if c.object.Raw != nil {
-		if written, ok := c.object.Raw.Object["stringData"].(map[string]any); ok {
-			if _, there := written[key]; there {
-				return field.NewPath("stringData").Key(key)
-			}
-		}
-	}
-	return field.NewPath("data").Key(key)
-}
-
-// secretKeys are what upstream requires of the types it knows.
-var secretKeys = map[corev1.SecretType][]string{
-	corev1.SecretTypeTLS:              {corev1.TLSCertKey, corev1.TLSPrivateKeyKey},
-	corev1.SecretTypeSSHAuth:          {corev1.SSHAuthPrivateKey},
-	corev1.SecretTypeDockerConfigJson: {corev1.DockerConfigJsonKey},
-	corev1.SecretTypeDockercfg:        {corev1.DockerConfigKey},
 }

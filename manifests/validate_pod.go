@@ -1,113 +1,135 @@
 package manifests
 
 import (
+	"math"
 	"net/netip"
-	"regexp"
-	"strings"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/validation"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 )
 
-// podSpec checks a PodSpec wherever one occurs.
+// podCheck gathers what is wrong with one pod.
+type podCheck struct {
+	check
+	spec *corev1.PodSpec
+	// containers are all that the pod has, by name.
+	containers map[string]*corev1.Container
+	// volumes are the names of its volumes, those that are claims of its own included.
+	volumes map[string]bool
+}
+
+// podSpec checks a PodSpec wherever one occurs. Upstream: ValidatePodSpec.
 func (c check) podSpec(path *field.Path, spec *corev1.PodSpec) {
-	oneOf(c, path.Child("restartPolicy"), spec.RestartPolicy, corev1.RestartPolicyAlways, corev1.RestartPolicyOnFailure, corev1.RestartPolicyNever)
-	notNegative(c, path.Child("terminationGracePeriodSeconds"), spec.TerminationGracePeriodSeconds)
-	for _, label := range []struct{ name, value string }{{"hostname", spec.Hostname}, {"subdomain", spec.Subdomain}} {
-		if label.value != "" {
-			c.all(path.Child(label.name), validation.IsDNS1123Label(label.value))
+	p := podCheck{check: c, spec: spec, containers: map[string]*corev1.Container{}, volumes: claimVolumes(c.object.Value)}
+	for _, list := range [][]corev1.Container{spec.InitContainers, spec.Containers} {
+		for i := range list {
+			p.containers[list[i].Name] = &list[i]
 		}
 	}
-	if spec.ServiceAccountName != "" {
-		c.all(path.Child("serviceAccountName"), validation.IsDNS1123Subdomain(spec.ServiceAccountName))
+	for _, volume := range spec.Volumes {
+		p.volumes[volume.Name] = true
 	}
-	c.hostAliases(path.Child("hostAliases"), spec.HostAliases)
-	c.podSecurity(path.Child("securityContext"), spec.SecurityContext)
-	volumes := c.volumes(path.Child("volumes"), spec.Volumes)
-	c.containers(path.Child("containers"), spec.Containers, volumes)
+	p.life(path)
+	p.hostname(path)
+	p.dns(path)
+	p.placement(path)
+	p.otherNames(path)
+	p.hostAliases(path.Child("hostAliases"))
+	p.podSecurity(path.Child("securityContext"))
+	if spec.HostPID && isTrue(spec.ShareProcessNamespace) {
+		p.add(path.Child("shareProcessNamespace"), "must not be true when hostPID is: the pod would have two process namespaces")
+	}
+	p.podVolumes(path.Child("volumes"))
+	p.initContainers(path.Child("initContainers"))
+	p.appContainers(path.Child("containers"))
+	p.hostPorts(path)
 }
 
-func (c check) hostAliases(path *field.Path, aliases []corev1.HostAlias) {
-	for i, alias := range aliases {
-		if _, err := netip.ParseAddr(alias.IP); err != nil {
-			c.add(path.Index(i).Child("ip"), "must be an IP address")
+// life checks what ends a pod and its containers.
+func (p podCheck) life(path *field.Path) {
+	oneOf(p.check, path.Child("restartPolicy"), p.spec.RestartPolicy, corev1.RestartPolicyAlways, corev1.RestartPolicyOnFailure, corev1.RestartPolicyNever)
+	notNegative(p.check, path.Child("terminationGracePeriodSeconds"), p.spec.TerminationGracePeriodSeconds)
+	if d := p.spec.ActiveDeadlineSeconds; d != nil && (*d < 1 || *d > math.MaxInt32) {
+		p.add(path.Child("activeDeadlineSeconds"), "%s", validation.InclusiveRangeError(1, math.MaxInt32))
+	}
+}
+
+// otherNames checks the names of objects to which a pod refers.
+func (p podCheck) otherNames(path *field.Path) {
+	names := []struct{ field, value string }{
+		{"serviceAccountName", p.spec.ServiceAccountName}, {"priorityClassName", p.spec.PriorityClassName}, {"nodeName", p.spec.NodeName},
+	}
+	if p.spec.RuntimeClassName != nil {
+		names = append(names, struct{ field, value string }{"runtimeClassName", *p.spec.RuntimeClassName})
+	}
+	for _, name := range names {
+		if name.value != "" {
+			p.all(path.Child(name.field), validation.IsDNS1123Subdomain(name.value))
 		}
+	}
+}
+
+func (p podCheck) hostAliases(path *field.Path) {
+	for i, alias := range p.spec.HostAliases {
+		p.ip(path.Index(i).Child("ip"), alias.IP)
 		for j, name := range alias.Hostnames {
-			c.all(path.Index(i).Child("hostnames").Index(j), validation.IsDNS1123Subdomain(name))
+			p.all(path.Index(i).Child("hostnames").Index(j), validation.IsDNS1123Subdomain(name))
 		}
 	}
 }
 
-// sysctlName is upstream's ValidateSysctls.
-var sysctlName = regexp.MustCompile(`^([a-z0-9]([-_a-z0-9]*[a-z0-9])?[\./])*[a-z0-9][-_a-z0-9]*[a-z0-9]?$`)
+func (c check) ip(path *field.Path, ip string) {
+	if _, err := netip.ParseAddr(ip); err != nil {
+		c.add(path, "must be an IP address")
+	}
+}
 
-func (c check) podSecurity(path *field.Path, security *corev1.PodSecurityContext) {
-	if security == nil {
-		return
+func (p podCheck) appContainers(path *field.Path) {
+	if len(p.spec.Containers) == 0 {
+		p.add(path, "at least one container is required")
 	}
-	c.identity(path, security.RunAsUser, security.RunAsGroup)
-	for i, group := range security.SupplementalGroups {
-		c.all(path.Child("supplementalGroups").Index(i), validation.IsValidGroupID(group))
+	twice := p.unique("container")
+	for i := range p.spec.Containers {
+		c := &p.spec.Containers[i]
+		twice(path.Index(i).Child("name"), c.Name)
+		p.container(path.Index(i), c)
+		p.lifecycle(path.Index(i), c)
 	}
-	twice := c.unique("sysctl")
-	for i, s := range security.Sysctls {
-		at := path.Child("sysctls").Index(i).Child("name")
-		if !sysctlName.MatchString(s.Name) {
-			c.add(at, "must be the name of a sysctl, as net.core.somaxconn")
+}
+
+// initContainers run to their end before the next begins, except for sidecars. Upstream: validateInitContainers.
+func (p podCheck) initContainers(path *field.Path) {
+	twice := p.unique("container")
+	for i := range p.spec.InitContainers {
+		c, at := &p.spec.InitContainers[i], path.Index(i)
+		twice(at.Child("name"), c.Name)
+		if slices.ContainsFunc(p.spec.Containers, func(app corev1.Container) bool { return app.Name == c.Name && c.Name != "" }) {
+			p.add(at.Child("name"), "container %s is also among containers", c.Name)
 		}
-		twice(at, strings.ReplaceAll(s.Name, "/", "."))
-	}
-}
-
-func (c check) identity(path *field.Path, user, group *int64) {
-	if user != nil {
-		c.all(path.Child("runAsUser"), validation.IsValidUserID(*user))
-	}
-	if group != nil {
-		c.all(path.Child("runAsGroup"), validation.IsValidGroupID(*group))
-	}
-}
-
-// hostPort is one port of the host; no two containers of a pod can have it.
-type hostPort struct {
-	ip       string
-	protocol corev1.Protocol
-	port     int32
-}
-
-func (c check) containers(path *field.Path, containers []corev1.Container, volumes map[string]bool) {
-	if len(containers) == 0 {
-		c.add(path, "at least one container is required")
-	}
-	twice, names := c.unique("container"), map[string]bool{}
-	for _, container := range containers {
-		names[container.Name] = true
-	}
-	taken := map[hostPort]bool{}
-	for i := range containers {
-		twice(path.Index(i).Child("name"), containers[i].Name)
-		c.container(path.Index(i), &containers[i], names, volumes)
-		c.hostPorts(path.Index(i).Child("ports"), containers[i].Ports, taken)
-	}
-}
-
-// hostPorts finds conflicts. An empty hostIP is every address of the host.
-func (c check) hostPorts(path *field.Path, ports []corev1.ContainerPort, taken map[hostPort]bool) {
-	for i, p := range ports {
-		if p.HostPort == 0 {
+		p.container(at, c)
+		if isSidecar(c) {
+			p.lifecycle(at, c)
 			continue
 		}
-		key := hostPort{ip: p.HostIP, protocol: p.Protocol, port: p.HostPort}
-		if key.ip == "0.0.0.0" {
-			key.ip = ""
-		}
-		for other := range taken {
-			if other.port == key.port && other.protocol == key.protocol && (other.ip == key.ip || other.ip == "" || key.ip == "") {
-				c.add(path.Index(i).Child("hostPort"), "port %d/%s is taken by another port of this pod", p.HostPort, p.Protocol)
-				break
+		for _, part := range []struct {
+			name string
+			set  bool
+		}{
+			{"lifecycle", c.Lifecycle != nil}, {"livenessProbe", c.LivenessProbe != nil},
+			{"readinessProbe", c.ReadinessProbe != nil}, {"startupProbe", c.StartupProbe != nil},
+		} {
+			if part.set {
+				p.add(at.Child(part.name), "must not be set in an init container without restartPolicy: Always")
 			}
 		}
-		taken[key] = true
 	}
 }
+
+// isSidecar tells an init container that goes on running.
+func isSidecar(c *corev1.Container) bool {
+	return c.RestartPolicy != nil && *c.RestartPolicy == corev1.ContainerRestartPolicyAlways
+}
+
+func isTrue(b *bool) bool { return b != nil && *b }

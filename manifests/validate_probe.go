@@ -14,15 +14,27 @@ func (c check) probes(path *field.Path, container *corev1.Container) {
 		name  string
 		probe *corev1.Probe
 	}{{"livenessProbe", container.LivenessProbe}, {"readinessProbe", container.ReadinessProbe}, {"startupProbe", container.StartupProbe}} {
-		if p.probe == nil {
-			continue
+		if p.probe != nil {
+			c.probe(path.Child(p.name), p.probe, container.Ports, p.name == "readinessProbe")
 		}
-		at := path.Child(p.name)
-		c.handler(at, p.probe.ProbeHandler, container.Ports)
-		c.timings(at, p.probe)
-		if p.name != "readinessProbe" && p.probe.SuccessThreshold > 1 {
-			c.add(at.Child("successThreshold"), "must be 1")
-		}
+	}
+}
+
+// probe follows upstream's validateLivenessProbe, validateReadinessProbe and validateStartupProbe.
+func (c check) probe(path *field.Path, p *corev1.Probe, ports []corev1.ContainerPort, readiness bool) {
+	if count(p.Exec != nil, p.HTTPGet != nil, p.TCPSocket != nil, p.GRPC != nil) != 1 {
+		c.add(path, "must have exactly one of exec, httpGet, tcpSocket and grpc")
+	}
+	c.handler(path, p.Exec, p.HTTPGet, p.TCPSocket, ports)
+	if p.GRPC != nil {
+		c.port(path.Child("grpc", "port"), p.GRPC.Port)
+	}
+	c.timings(path, p)
+	if !readiness && p.SuccessThreshold > 1 {
+		c.add(path.Child("successThreshold"), "must be 1")
+	}
+	if grace := p.TerminationGracePeriodSeconds; grace != nil && *grace <= 0 && !readiness {
+		c.add(path.Child("terminationGracePeriodSeconds"), "must be greater than 0")
 	}
 }
 
@@ -38,23 +50,22 @@ func (c check) timings(path *field.Path, p *corev1.Probe) {
 	}
 }
 
-func (c check) handler(path *field.Path, h corev1.ProbeHandler, ports []corev1.ContainerPort) {
-	if count(h.Exec != nil, h.HTTPGet != nil, h.TCPSocket != nil, h.GRPC != nil) != 1 {
-		c.add(path, "must have exactly one of exec, httpGet and tcpSocket")
-	}
-	if h.Exec != nil && len(h.Exec.Command) == 0 {
+// handler is what probes and lifecycle hooks have in common.
+func (c check) handler(path *field.Path, exec *corev1.ExecAction, get *corev1.HTTPGetAction, tcp *corev1.TCPSocketAction, ports []corev1.ContainerPort) {
+	if exec != nil && len(exec.Command) == 0 {
 		c.add(path.Child("exec", "command"), "is missing")
 	}
-	if h.TCPSocket != nil {
-		c.portRef(path.Child("tcpSocket", "port"), h.TCPSocket.Port, ports)
+	if tcp != nil {
+		c.portRef(path.Child("tcpSocket", "port"), tcp.Port, ports)
 	}
-	if h.HTTPGet != nil {
-		at := path.Child("httpGet")
-		c.portRef(at.Child("port"), h.HTTPGet.Port, ports)
-		oneOf(c, at.Child("scheme"), h.HTTPGet.Scheme, corev1.URISchemeHTTP, corev1.URISchemeHTTPS)
-		for i, header := range h.HTTPGet.HTTPHeaders {
-			c.all(at.Child("httpHeaders").Index(i).Child("name"), validation.IsHTTPHeaderName(header.Name))
-		}
+	if get == nil {
+		return
+	}
+	at := path.Child("httpGet")
+	c.portRef(at.Child("port"), get.Port, ports)
+	oneOf(c, at.Child("scheme"), get.Scheme, corev1.URISchemeHTTP, corev1.URISchemeHTTPS)
+	for i, header := range get.HTTPHeaders {
+		c.all(at.Child("httpHeaders").Index(i).Child("name"), validation.IsHTTPHeaderName(header.Name))
 	}
 }
 

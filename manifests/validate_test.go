@@ -110,29 +110,66 @@ status: {phase: Running}
 `},
 		{name: "ignored fields warn with their line", yaml: app + `    resources:
       limits: {memory: 1Gi, ephemeral-storage: 1Gi}
-  nodeSelector: {disk: ssd}
-  securityContext:
-    fsGroup: 5
+  automountServiceAccountToken: true
+  readinessGates: [{conditionType: example.com/ready}]
+  affinity:
+    podAntiAffinity:
+      requiredDuringSchedulingIgnoredDuringExecution: [{topologyKey: kubernetes.io/hostname}]
 `, warnings: []string{
-			"a.yaml:9: Pod default/p: spec.containers[0].resources.limits.ephemeral-storage: the engine does not limit the size of containers",
-			"a.yaml:10: Pod default/p: spec.nodeSelector: there is one host and no scheduler",
-			"a.yaml:12: Pod default/p: spec.securityContext.fsGroup: volumes keep their group; an emptyDir is writable for everyone all the same",
+			"a.yaml:14: Pod default/p: spec.affinity.podAntiAffinity.requiredDuringSchedulingIgnoredDuringExecution: there is one host: pods that are to keep apart share it",
+			"a.yaml:10: Pod default/p: spec.automountServiceAccountToken: there is no API server: no token is mounted",
+			"a.yaml:9: Pod default/p: spec.containers[0].resources.limits.ephemeral-storage: the engine does not limit what containers write",
+			"a.yaml:11: Pod default/p: spec.readinessGates: there is no controller that would set these conditions: they are shown as Unknown, and the pod does not wait for them",
 		}},
-		{name: "refused fields are all named at once", yaml: app + `    volumeMounts: [{name: v, mountPath: /v, subPathExpr: $(A)}]
-    resources: {limits: {nvidia.com/gpu: 1}}
-    securityContext: {seccompProfile: {type: Unconfined}}
-  volumes: [{name: v, projected: {}}]
+		{name: "what one host fulfils by itself is accepted without a word", yaml: app + `  schedulerName: mine
+  priorityClassName: system-node-critical
+  tolerations: [{operator: Exists}]
+  topologySpreadConstraints: [{maxSkew: 1, topologyKey: zone, whenUnsatisfiable: DoNotSchedule}]
+  affinity:
+    podAffinity:
+      requiredDuringSchedulingIgnoredDuringExecution: [{topologyKey: kubernetes.io/hostname}]
+`},
+		{name: "refused fields are all named at once", yaml: app + `    volumeMounts: [{name: v, mountPath: /v, bindMountOptions: [noexec]}]
+    volumeDevices: [{name: v, devicePath: /dev/xvda}]
+    resources: {limits: {hugepages-2Mi: 1Gi}, claims: [{name: gpu}]}
+    env: [{name: A, valueFrom: {fileKeyRef: {volumeName: v, path: a, key: A}}}]
+    readinessProbe: {grpc: {port: 1, mode: TLS}}
+    restartPolicy: Never
+    restartPolicyRules: [{action: RestartAllContainers, exitCodes: {operator: In, values: [1]}}]
+  resources: {limits: {cpu: 1}}
+  securityContext: {supplementalGroupsPolicy: Strict}
   hostUsers: false
-  dnsPolicy: Default
-  initContainers: [{name: i, image: busybox}]
+  os: {name: windows}
+  ephemeralContainers: [{name: e, image: busybox}]
+  volumes:
+  - name: v
+    projected:
+      sources:
+      - serviceAccountToken: {path: token}
+      - clusterTrustBundle: {path: a}
+      - podCertificate: {}
+  - {name: i, image: {reference: busybox}}
+  - {name: c, csi: {driver: x}}
+  - {name: g, gitRepo: {repository: x}}
 `, errors: []string{
-			"a.yaml:8: spec.containers[0].volumeMounts[0].subPathExpr: not supported yet",
-			"a.yaml:9: spec.containers[0].resources.limits[nvidia.com/gpu]: not supported yet: the engine is asked for cpu and memory only",
-			"a.yaml:10: spec.containers[0].securityContext.seccompProfile.type: not supported yet: only RuntimeDefault, which is Docker's default profile",
-			"a.yaml:11: spec.volumes[0].projected: not supported yet",
-			"a.yaml:12: spec.hostUsers: not supported yet: containers share the host's user namespace",
-			"a.yaml:13: spec.dnsPolicy: not supported yet: only ClusterFirst",
-			"a.yaml:14: spec.initContainers: not supported yet",
+			"a.yaml:8: spec.containers[0].volumeMounts[0].bindMountOptions: not supported: the engine takes no such options for a mount",
+			"a.yaml:9: spec.containers[0].volumeDevices: not supported: there are no volumes that are block devices",
+			"a.yaml:10: spec.containers[0].resources.claims: not supported: there is no driver that would allocate devices",
+			"a.yaml:10: spec.containers[0].resources.limits.hugepages-2Mi: not supported: the engine hands out no huge pages",
+			"a.yaml:11: spec.containers[0].env[0].valueFrom.fileKeyRef: not supported: no environment is read from a volume; let the container's command read the file",
+			"a.yaml:12: spec.containers[0].readinessProbe.grpc.mode: not supported yet: only Plaintext",
+			"a.yaml:14: spec.containers[0].restartPolicyRules[0].action: not supported: a container restarts alone; only Restart",
+			"a.yaml:15: spec.resources: not supported: the engine has no limits for a whole pod; give each container its own resources",
+			"a.yaml:16: spec.securityContext.supplementalGroupsPolicy: not supported: the engine adds the groups that the image names; only Merge",
+			"a.yaml:17: spec.hostUsers: not supported: containers share the user namespace that the engine gives to all",
+			"a.yaml:18: spec.os.name: only Linux containers run",
+			"a.yaml:19: spec.ephemeralContainers: no manifest can have any, here or in a cluster: use podyard debug",
+			"a.yaml:24: spec.volumes[0].projected.sources[0].serviceAccountToken: not supported: there is no API server that would issue a token",
+			"a.yaml:25: spec.volumes[0].projected.sources[1].clusterTrustBundle: not supported: there is no API server that would hold or sign certificates",
+			"a.yaml:26: spec.volumes[0].projected.sources[2].podCertificate: not supported: there is no API server that would hold or sign certificates",
+			"a.yaml:27: spec.volumes[1].image: not supported: no volume is made of an image; copy its files in an init container",
+			"a.yaml:28: spec.volumes[2].csi: not supported: there is no driver for this kind of volume",
+			"a.yaml:29: spec.volumes[3].gitRepo: not supported, here or in a cluster: clone the repository in an init container",
 		}},
 		{name: "a Service that would be published is served inside", yaml: serviceHead + `  type: NodePort
   ports: [{port: 80, nodePort: 30080}]
@@ -247,7 +284,7 @@ func TestPods(t *testing.T) {
 			"a.yaml:11: spec.containers[0].env[2].valueFrom: must have exactly one source",
 			"a.yaml:12: spec.containers[0].env[3].valueFrom.fieldRef.fieldPath: must be one of metadata.name, metadata.namespace, metadata.uid, spec.nodeName, spec.serviceAccountName, status.hostIP, status.hostIPs, status.podIP, status.podIPs, metadata.labels['KEY'] or metadata.annotations['KEY']",
 			"a.yaml:13: spec.containers[0].env[4].valueFrom.resourceFieldRef.containerName: there is no container other in this pod",
-			"a.yaml:13: spec.containers[0].env[4].valueFrom.resourceFieldRef.resource: must be one of limits.cpu, limits.memory, requests.cpu or requests.memory",
+			"a.yaml:13: spec.containers[0].env[4].valueFrom.resourceFieldRef.resource: must be one of limits.cpu, limits.memory, limits.ephemeral-storage, requests.cpu, requests.memory or requests.ephemeral-storage",
 			"a.yaml:15: spec.containers[0].envFrom[0]: must have exactly one of configMapRef and secretRef",
 		}},
 		{name: "volumes and mounts", yaml: app + `    volumeMounts:
@@ -282,12 +319,12 @@ func TestPods(t *testing.T) {
     readinessProbe: {httpGet: {port: web, scheme: FTP}, periodSeconds: -1}
     startupProbe: {}
 `, errors: []string{
-			"a.yaml:8: spec.containers[0].livenessProbe: must have exactly one of exec, httpGet and tcpSocket",
+			"a.yaml:8: spec.containers[0].livenessProbe: must have exactly one of exec, httpGet, tcpSocket and grpc",
 			"a.yaml:8: spec.containers[0].livenessProbe.successThreshold: must be 1",
 			"a.yaml:9: spec.containers[0].readinessProbe.httpGet.port: there is no port named \"web\" in this container",
 			"a.yaml:9: spec.containers[0].readinessProbe.httpGet.scheme: must be one of HTTP or HTTPS",
 			"a.yaml:9: spec.containers[0].readinessProbe.periodSeconds: must be greater than or equal to 0",
-			"a.yaml:10: spec.containers[0].startupProbe: must have exactly one of exec, httpGet and tcpSocket",
+			"a.yaml:10: spec.containers[0].startupProbe: must have exactly one of exec, httpGet, tcpSocket and grpc",
 		}},
 		{name: "resources and security", yaml: app + `    resources:
       requests: {cpu: 2, memory: 1Gi}

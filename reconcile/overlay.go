@@ -6,10 +6,9 @@ import (
 	"errors"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
-	appsv1 "k8s.io/api/apps/v1"
-	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/podyard/podyard/manifests"
@@ -19,11 +18,13 @@ import (
 
 // failure is what is remembered of an action that failed: nothing else of an action is.
 type failure struct {
-	// pod is "namespace/name", or empty.
-	pod     string
-	message string
-	count   int
-	retryAt time.Time
+	// pod is the one it is about, and its key; empty for what has none.
+	pod, podKey string
+	problem     runtime.Problem
+	// port: it waits for a port of the host. stop: it was to stop the pod.
+	port, stop  bool
+	count       int
+	at, retryAt time.Time
 }
 
 // Actions that failed are tried again after 1 s, 2 s, 4 s, … 30 s, for ever.
@@ -40,42 +41,70 @@ func retryAfter(count int) time.Duration {
 	return min(wait, lastRetry)
 }
 
-// pull is the loop's memory of a pull; after a restart of the daemon it starts anew, which does no harm.
-type pull struct {
-	pulling  bool
-	failures int
-	err      string
-	failedAt time.Time
-}
-
-// overlay adds to an observed state what is under way and what failed.
-func (r *Reconciler) overlay(state *runtime.State) {
+// overlay adds to an observed state what is under way and what failed. look is the number of the observation.
+func (r *Reconciler) overlay(state *runtime.State, look uint64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.markStopping(state)
+	r.markPods(state)
+	r.markHooks(state, look)
 	r.addUnborn(state)
 	for ref, p := range r.pulls {
 		image := state.Images[ref]
-		image.Pulling, image.Failures, image.Error, image.FailedAt = p.pulling, p.failures, p.err, p.failedAt
+		image.Pulling, image.Failures, image.Error = p.pulling, p.failures, p.err
+		if p.failures > 0 { // a back-off does not last longer because the clock was set back
+			image.FailedAt = r.clock().Add(-time.Since(p.failedAt))
+		}
 		state.Images[ref] = image
 	}
-	state.Problems = map[string]string{}
-	for _, f := range r.failures {
-		if f.pod != "" {
-			state.Problems[f.pod] = f.message
-		}
-	}
+	state.Problems = r.problems()
 }
 
-// markStopping keeps a pod on its way out once its removal has begun, also when a step of it failed: other pods may have
-// taken its place. The caller holds mu.
-func (r *Reconciler) markStopping(state *runtime.State) {
+// problems has the last failure of each pod. The caller holds mu.
+func (r *Reconciler) problems() map[string]runtime.Problem {
+	out, last := map[string]runtime.Problem{}, map[string]time.Time{}
+	for _, key := range sortedKeys(r.failures) {
+		f := r.failures[key]
+		if f.pod != "" && !f.at.Before(last[f.pod]) {
+			out[f.pod], last[f.pod] = f.problem, f.at
+		}
+	}
+	return out
+}
+
+// markPods fills in what only the loop knows of a pod, and forgets what it knew of pods and containers that are gone. A
+// pod stays on its way out once its removal has begun, also when a step of it failed: other pods may have taken its
+// place. The caller holds mu.
+func (r *Reconciler) markPods(state *runtime.State) {
 	present := map[string]bool{}
+	state.Sampled = r.sampler.sampled
 	for i := range state.Pods {
 		pod := &state.Pods[i]
 		present[pod.ID], pod.Stopping = true, r.stopping[pod.ID]
+		pod.Usage, pod.Metrics = r.usages[pod.ID].sizes, r.sampler.metrics[pod.ID]
+		r.noteStart(pod)
+		for name, w := range r.written[pod.ID] {
+			if w.hash != "" {
+				pod.Written = withEntry(pod.Written, name, w.hash)
+			}
+		}
+		for _, c := range pod.Containers {
+			present[c.ID] = true
+		}
 	}
-	maps.DeleteFunc(r.stopping, func(id string, _ bool) bool { return !present[id] })
+	gone := func(id string) bool { return !present[id] }
+	maps.DeleteFunc(r.stopping, func(id string, _ bool) bool { return gone(id) })
+	maps.DeleteFunc(r.preStopped, func(id string, _ bool) bool { return gone(id) })
+	maps.DeleteFunc(r.usages, func(id string, _ usage) bool { return gone(id) })
+	maps.DeleteFunc(r.began, func(id string, _ time.Time) bool { return gone(id) })
+	maps.DeleteFunc(r.written, func(id string, _ map[string]*writes) bool { return gone(id) && !r.anyFlight(id) })
+}
+
+func withEntry(m map[string]string, key, value string) map[string]string {
+	if m == nil {
+		m = map[string]string{}
+	}
+	m[key] = value
+	return m
 }
 
 // addUnborn counts in the pods whose creation is under way but not to be seen yet. Without them, a commit that comes just
@@ -100,12 +129,49 @@ func (r *Reconciler) addUnborn(state *runtime.State) {
 	}
 }
 
-// lookUpImages asks the engine once for each image of the commit that it has not told of yet.
+// forgetFailures drops those of pods that are neither there nor wanted any more.
+func (r *Reconciler) forgetFailures(state *runtime.State, wanted []plan.Action) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	known := map[string]bool{"": true}
+	for i := range state.Pods {
+		m := state.Pods[i].Manifest
+		known[plan.PodRef{Namespace: m.Namespace, Name: m.Name, UID: string(m.UID)}.Key()] = true
+	}
+	for _, a := range wanted {
+		if ref, ok := refOf(a); ok {
+			known[ref.Key()] = true
+		}
+	}
+	maps.DeleteFunc(r.failures, func(_ string, f failure) bool { return !known[f.podKey] })
+}
+
+// forgive forgets what an action that succeeded disproves: its own failures, and those of the pod's creation that were
+// about the container it started. A pod that could be stopped keeps why it would not start. The caller holds mu.
+func (r *Reconciler) forgive(a plan.Action) {
+	if f := r.failures[a.Key()]; f.stop || !isStop(a) {
+		delete(r.failures, a.Key())
+	}
+	start, isStart := a.(plan.StartContainer)
+	for key, f := range r.failures {
+		about := f.problem.Container == "" || f.problem.Container == start.Container
+		if isStart && about && strings.HasPrefix(a.Key(), key+"/") {
+			delete(r.failures, key)
+		}
+		if isStop(a) && f.port {
+			f.retryAt = time.Time{} // the port may be free by now
+			r.failures[key] = f
+		}
+	}
+}
+
+// lookUpImages asks the engine once for each image of the commit that it has not told of yet, and of Jobs that go on as they
+// were made for an earlier commit.
 func (r *Reconciler) lookUpImages(ctx context.Context, desired *manifests.Set, state *runtime.State) error {
 	if state.Images == nil {
 		state.Images = map[string]runtime.Image{}
 	}
-	for _, ref := range imagesOf(desired) {
+	for _, ref := range slices.Concat(imagesOf(desired), r.notedImages(state.Notes)) {
 		if _, known := state.Images[ref]; known {
 			continue
 		}
@@ -118,20 +184,4 @@ func (r *Reconciler) lookUpImages(ctx context.Context, desired *manifests.Set, s
 	return nil
 }
 
-// imagesOf lists every image of the commit's pods once, sorted.
-func imagesOf(set *manifests.Set) []string {
-	var refs []string
-	add := func(spec *corev1.PodSpec) {
-		for _, c := range spec.Containers {
-			refs = append(refs, c.Image)
-		}
-	}
-	for _, pod := range manifests.All[*corev1.Pod](set) {
-		add(&pod.Spec)
-	}
-	for _, d := range manifests.All[*appsv1.Deployment](set) {
-		add(&d.Spec.Template.Spec)
-	}
-	slices.Sort(refs)
-	return slices.Compact(refs)
-}
+func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

@@ -3,6 +3,7 @@ package reconcile
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"sync"
 	"time"
 
@@ -42,15 +43,22 @@ func newProber(probe probeFunc, changed func()) *prober {
 
 // worker is what is known of one running container.
 type worker struct {
-	cancel     context.CancelFunc
-	started    bool
-	ready      bool
-	readySince time.Time
-	unhealthy  string
-	notReady   string
+	cancel context.CancelFunc
+	verdict
 }
 
-// sync starts workers for the containers that run and stops the others. It reports whether any was started.
+// verdict is what a container's probes have found.
+type verdict struct {
+	started bool
+	ready   bool
+	// readySince is when it became ready, unreadySince when it ceased to be; one of them, or none.
+	readySince, unreadySince time.Time
+	unhealthy, by, notReady  string
+}
+
+// sync starts workers for the containers that run and stops the others. It reports whether any was started. Init
+// containers that are no sidecars, and containers for debugging, have no probes; a container whose postStart hook runs
+// still is not asked yet.
 func (p *prober) sync(ctx context.Context, state *runtime.State) (started bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -62,8 +70,8 @@ func (p *prober) sync(ctx context.Context, state *runtime.State) (started bool) 
 		pod := &state.Pods[i]
 		for j := range pod.Containers {
 			c := &pod.Containers[j]
-			spec := containerSpec(pod, c.Name)
-			if c.State != runtime.Running || spec == nil {
+			spec := containerSpec(pod.Manifest, c.Name)
+			if c.State != runtime.Running || c.Starting || c.Ephemeral || spec == nil {
 				continue
 			}
 			running[c.ID] = true
@@ -86,12 +94,12 @@ func (p *prober) sync(ctx context.Context, state *runtime.State) (started bool) 
 func (p *prober) start(ctx context.Context, pod runtime.Pod, c runtime.Container, spec *corev1.Container) *worker {
 	ctx, cancel := context.WithCancel(ctx)
 	w := &worker{cancel: cancel}
-	w.started = spec.StartupProbe == nil
+	w.started = spec.StartupProbe == nil || p.routed[pod.IP]
 	if w.started && (spec.ReadinessProbe == nil || p.routed[pod.IP]) {
 		w.ready, w.readySince = true, c.StartedAt
-	}
-	if p.routed[pod.IP] {
-		w.started, w.ready, w.readySince = true, true, c.StartedAt
+		if hooked := spec.Lifecycle != nil && spec.Lifecycle.PostStart != nil; hooked && p.routed == nil {
+			w.readySince = time.Now() // its hook has just ended
+		}
 	}
 	if spec.StartupProbe != nil || spec.ReadinessProbe != nil || spec.LivenessProbe != nil {
 		p.done.Go(func() { p.watch(ctx, w, &pod, &c, spec) })
@@ -117,8 +125,8 @@ func (p *prober) overlay(state *runtime.State) {
 		for j := range state.Pods[i].Containers {
 			c := &state.Pods[i].Containers[j]
 			if w := p.workers[c.ID]; w != nil {
-				c.Started, c.Ready, c.ReadySince = w.started, w.ready, w.readySince
-				c.Unhealthy, c.NotReady = w.unhealthy, w.notReady
+				c.Started, c.Ready, c.ReadySince, c.UnreadySince = w.started, w.ready, w.readySince, w.unreadySince
+				c.Unhealthy, c.UnhealthyProbe, c.NotReady = w.unhealthy, w.by, w.notReady
 			}
 		}
 	}
@@ -128,8 +136,8 @@ func (p *prober) overlay(state *runtime.State) {
 func (p *prober) watch(ctx context.Context, w *worker, pod *runtime.Pod, c *runtime.Container, spec *corev1.Container) {
 	ask := func(probe *corev1.Probe) (runtime.ProbeResult, error) { return p.ask(ctx, pod, c, spec, probe) }
 	if probe := spec.StartupProbe; probe != nil {
-		if !p.loop(ctx, probe, c.StartedAt, ask, func(ok bool, why string) (more bool) {
-			return !p.set(w, func() { w.startupResult(ok, why, spec) })
+		if !p.loop(ctx, probe, c.StartedAt, firstEarlyProbe, ask, func(ok bool, why string) (more bool) {
+			return !p.set(w, func(v *verdict) { v.startupResult(ok, why, spec) })
 		}) {
 			return
 		}
@@ -137,17 +145,17 @@ func (p *prober) watch(ctx context.Context, w *worker, pod *runtime.Pod, c *runt
 	var both sync.WaitGroup
 	if probe := spec.ReadinessProbe; probe != nil {
 		both.Go(func() {
-			p.loop(ctx, probe, c.StartedAt, ask, func(ok bool, why string) bool {
-				p.set(w, func() { w.readinessResult(ok, why) })
+			p.loop(ctx, probe, c.StartedAt, firstEarlyProbe, ask, func(ok bool, why string) bool {
+				p.set(w, func(v *verdict) { v.readinessResult(ok, why) })
 				return true
 			})
 		})
 	}
 	if probe := spec.LivenessProbe; probe != nil {
 		both.Go(func() {
-			p.loop(ctx, probe, c.StartedAt, ask, func(ok bool, why string) bool {
+			p.loop(ctx, probe, c.StartedAt, 0, ask, func(ok bool, why string) bool {
 				if !ok {
-					p.set(w, func() { w.unhealthy = "liveness probe failed: " + why })
+					p.set(w, func(v *verdict) { v.unhealthy, v.by = "liveness probe failed: "+why, "liveness" })
 				}
 				return ok
 			})
@@ -156,45 +164,55 @@ func (p *prober) watch(ctx context.Context, w *worker, pod *runtime.Pod, c *runt
 	both.Wait()
 }
 
-func (w *worker) startupResult(ok bool, why string, spec *corev1.Container) {
+func (v *verdict) startupResult(ok bool, why string, spec *corev1.Container) {
 	if !ok {
-		w.unhealthy = "startup probe failed: " + why
+		v.unhealthy, v.by = "startup probe failed: "+why, "startup"
 		return
 	}
-	w.started = true
-	if spec.ReadinessProbe == nil && !w.ready {
-		w.ready, w.readySince = true, time.Now()
+	v.started = true
+	if spec.ReadinessProbe == nil && !v.ready {
+		v.ready, v.readySince = true, time.Now()
 	}
 }
 
-func (w *worker) readinessResult(ok bool, why string) {
-	if ok && !w.ready {
-		w.readySince = time.Now()
+func (v *verdict) readinessResult(ok bool, why string) {
+	switch {
+	case ok && !v.ready:
+		v.readySince, v.unreadySince = time.Now(), time.Time{}
+	case !ok && v.ready:
+		v.readySince, v.unreadySince = time.Time{}, time.Now()
 	}
-	w.ready, w.notReady = ok, why
+	v.ready, v.notReady = ok, ""
+	if !ok {
+		v.notReady = why
+	}
 }
 
-// set changes a worker, tells the loop, and returns whether the container has become unhealthy or started, either of
-// which ends the startup probe.
-func (p *prober) set(w *worker, change func()) bool {
+// set changes a worker, tells the loop if that made a difference, and returns whether the container has become unhealthy
+// or started, either of which ends the startup probe.
+func (p *prober) set(w *worker, change func(*verdict)) bool {
 	p.mu.Lock()
-	change()
-	over := w.unhealthy != "" || w.started
+	before := w.verdict
+	change(&w.verdict)
+	now := w.verdict
 	p.mu.Unlock()
-	p.changed()
-	return over
+	if now != before {
+		p.changed()
+	}
+	return now.unhealthy != "" || now.started
 }
 
 // loop asks once a period and reports each time a threshold is reached, until report says stop or ctx ends. It returns
-// whether the last report was a success.
-func (p *prober) loop(ctx context.Context, probe *corev1.Probe, started time.Time, ask func(*corev1.Probe) (runtime.ProbeResult, error), report func(ok bool, why string) bool) bool {
+// whether the last report was a success. Before the first success it asks in between as well, after early, 2*early, …;
+// zero for not at all.
+func (p *prober) loop(ctx context.Context, probe *corev1.Probe, started time.Time, early time.Duration, ask func(*corev1.Probe) (runtime.ProbeResult, error), report func(ok bool, why string) bool) bool {
 	period := seconds(probe.PeriodSeconds)
 	begin := started.Add(seconds(probe.InitialDelaySeconds))
 	if !sleep(ctx, time.Until(begin)) {
 		return false
 	}
 	successes, failures, everOK, lastOK, reported := 0, 0, false, false, false
-	early, tick := firstEarlyProbe, time.Now()
+	tick := time.Now()
 	for {
 		counts := !time.Now().Before(tick)
 		if counts {
@@ -220,7 +238,7 @@ func (p *prober) loop(ctx context.Context, probe *corev1.Probe, started time.Tim
 			}
 		}
 		wait := time.Until(tick)
-		if !everOK && early < wait {
+		if !everOK && early > 0 && early < wait {
 			wait, early = early, 2*early
 		}
 		if !sleep(ctx, wait) {
@@ -241,38 +259,34 @@ func (p *prober) ask(ctx context.Context, pod *runtime.Pod, c *runtime.Container
 	return p.probe(ctx, pod, c.ID, handler)
 }
 
-// resolvePorts turns a port's name into its number.
+// resolvePorts turns a port's name into its number. A number in quotes is one, too. Upstream: ResolveContainerPort
+// (pkg/probe/util.go).
 func resolvePorts(handler corev1.ProbeHandler, spec *corev1.Container) (corev1.ProbeHandler, error) {
-	resolve := func(port intstr.IntOrString) (intstr.IntOrString, error) {
-		if port.Type == intstr.Int {
-			return port, nil
-		}
-		for _, p := range spec.Ports {
-			if p.Name == port.StrVal {
-				return intstr.FromInt32(p.ContainerPort), nil
-			}
-		}
-		return port, fmt.Errorf("container %s has no port named %s", spec.Name, port.StrVal)
-	}
 	var err error
 	if get := handler.HTTPGet; get != nil {
 		handler.HTTPGet = get.DeepCopy()
-		handler.HTTPGet.Port, err = resolve(get.Port)
+		handler.HTTPGet.Port, err = resolvePort(get.Port, spec)
 	}
 	if tcp := handler.TCPSocket; tcp != nil && err == nil {
 		handler.TCPSocket = tcp.DeepCopy()
-		handler.TCPSocket.Port, err = resolve(tcp.Port)
+		handler.TCPSocket.Port, err = resolvePort(tcp.Port, spec)
 	}
 	return handler, err
 }
 
-func containerSpec(pod *runtime.Pod, name string) *corev1.Container {
-	for i := range pod.Manifest.Spec.Containers {
-		if pod.Manifest.Spec.Containers[i].Name == name {
-			return &pod.Manifest.Spec.Containers[i]
+func resolvePort(port intstr.IntOrString, spec *corev1.Container) (intstr.IntOrString, error) {
+	if port.Type == intstr.Int {
+		return port, nil
+	}
+	for _, p := range spec.Ports {
+		if p.Name == port.StrVal {
+			return intstr.FromInt32(p.ContainerPort), nil
 		}
 	}
-	return nil
+	if number, err := strconv.ParseUint(port.StrVal, 10, 16); err == nil && number > 0 {
+		return intstr.FromInt32(int32(number)), nil
+	}
+	return port, fmt.Errorf("container %s has no port named %s", spec.Name, port.StrVal)
 }
 
 // readyAddresses are the pod addresses to which Services lead.

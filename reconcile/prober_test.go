@@ -86,7 +86,7 @@ func TestReadinessIsAskedEarlyUntilTheFirstSuccess(t *testing.T) {
 		if c := p.at(500 * time.Millisecond); c.Ready || !c.Started {
 			t.Errorf("after 0.5 s: %+v", c)
 		}
-		if c := p.at(time.Second); !c.Ready || c.ReadySince.Sub(p.begin) != 700*time.Millisecond {
+		if c := p.at(time.Second); !c.Ready || c.NotReady != "" || c.ReadySince.Sub(p.begin) != 700*time.Millisecond {
 			t.Errorf("after 1 s: %+v", c)
 		}
 		if want := []string{"1@0s", "1@100ms", "1@300ms", "1@700ms"}; !slices.Equal(p.questions(), want) {
@@ -102,7 +102,8 @@ func TestReadinessIsLostAfterTheFailureThreshold(t *testing.T) {
 		if c := p.at(35 * time.Second); !c.Ready { // failed at 20 s and 30 s
 			t.Error("lost after two failures")
 		}
-		if c := p.at(45 * time.Second); c.Ready || c.NotReady != "connection refused" {
+		c := p.at(45 * time.Second)
+		if c.Ready || c.NotReady != "connection refused" || !c.ReadySince.IsZero() || c.UnreadySince.Sub(p.begin) != 40*time.Second {
 			t.Errorf("after three failures: %+v", c)
 		}
 	})
@@ -115,13 +116,12 @@ func TestLivenessWantsARestartAfterTheFailureThreshold(t *testing.T) {
 		if c := p.at(15 * time.Second); c.Unhealthy != "" || !c.Ready {
 			t.Errorf("after two failures: %+v", c)
 		}
-		if c := p.at(25 * time.Second); c.Unhealthy != "liveness probe failed: connection refused" {
+		if c := p.at(25 * time.Second); c.Unhealthy != "liveness probe failed: connection refused" || c.UnhealthyProbe != "liveness" {
 			t.Errorf("after three failures: %+v", c)
 		}
-		n := len(p.questions())
 		p.at(5 * time.Minute)
-		if len(p.questions()) != n {
-			t.Error("asked again although it has said what it wants")
+		if want := []string{"2@0s", "2@10s", "2@20s"}; !slices.Equal(p.questions(), want) {
+			t.Errorf("asked %v, want %v: neither early nor after it has said what it wants", p.questions(), want)
 		}
 	})
 }
@@ -148,7 +148,7 @@ func TestAStartupProbeThatFailsWantsARestart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newProbed(t, corev1.Container{StartupProbe: tcp(startupPort)}, func(int, time.Duration) (bool, error) { return false, nil })
 		p.run()
-		if c := p.at(25 * time.Second); !strings.HasPrefix(c.Unhealthy, "startup probe failed") || c.Started {
+		if c := p.at(25 * time.Second); !strings.HasPrefix(c.Unhealthy, "startup probe failed") || c.UnhealthyProbe != "startup" || c.Started {
 			t.Errorf("%+v", c)
 		}
 	})
@@ -179,6 +179,54 @@ func TestAPodThatWasRoutedStaysReadyOverARestartOfTheDaemon(t *testing.T) {
 		p.run()
 		if c := p.at(time.Second); !c.Ready || !c.Started {
 			t.Errorf("%+v", c)
+		}
+	})
+}
+
+// TestAContainerIsNotAskedWhileItsPostStartHookRuns: neither ready nor started until then.
+func TestAContainerIsNotAskedWhileItsPostStartHookRuns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newProbed(t, corev1.Container{ReadinessProbe: tcp(readinessPort)}, func(int, time.Duration) (bool, error) { return true, nil })
+		p.state.Pods[0].Containers[0].Starting = true
+		p.run()
+		if c := p.at(30 * time.Second); c.Started || c.Ready || len(p.questions()) != 0 {
+			t.Errorf("%+v, asked %v", c, p.questions())
+		}
+		p.state.Pods[0].Containers[0].Starting = false
+		if p.at(31 * time.Second); len(p.questions()) != 0 {
+			t.Errorf("asked %v", p.questions())
+		}
+		if c := p.at(32 * time.Second); !c.Started || !c.Ready {
+			t.Errorf("%+v", c)
+		}
+	})
+}
+
+// TestSidecarsAreAskedAndContainersForDebuggingAreNot: by the name of a port, or a number in quotes.
+func TestSidecarsAreAskedAndContainersForDebuggingAreNot(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newProbed(t, corev1.Container{}, func(int, time.Duration) (bool, error) { return true, nil })
+		side := sidecar("side")
+		side.Ports = []corev1.ContainerPort{{Name: "up", ContainerPort: readinessPort}}
+		side.ReadinessProbe, side.LivenessProbe = tcp(0), tcp(0)
+		side.ReadinessProbe.TCPSocket.Port, side.LivenessProbe.TCPSocket.Port = intstr.FromString("up"), intstr.FromString("2")
+		pod := &p.state.Pods[0]
+		pod.Manifest.Spec.InitContainers = []corev1.Container{side}
+		pod.Containers = append(pod.Containers,
+			runtime.Container{ID: "s", Name: "side", State: runtime.Running, StartedAt: p.begin},
+			runtime.Container{ID: "d", Name: "debugger", State: runtime.Running, StartedAt: p.begin, Ephemeral: true})
+		p.run()
+		p.at(time.Second)
+		if c := pod.Containers[1]; !c.Ready || !c.Started {
+			t.Errorf("sidecar: %+v", c)
+		}
+		if c := pod.Containers[2]; c.Ready || c.Started {
+			t.Errorf("debugger: %+v", c)
+		}
+		asked := p.questions()
+		slices.Sort(asked)
+		if want := []string{"1@0s", "2@0s"}; !slices.Equal(asked, want) {
+			t.Errorf("asked %v, want %v", asked, want)
 		}
 	})
 }

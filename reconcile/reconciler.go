@@ -5,7 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"reflect"
+	"maps"
 	gort "runtime"
 	"sync"
 	"time"
@@ -20,7 +20,11 @@ type Options struct {
 	// Workers bounds the engine calls that start things at once. Starting is bound by the engine's CPU; the default is
 	// four for each core of this machine, at least 4 and at most 32.
 	Workers int
-	Log     *slog.Logger
+	// NodeLabels are added to those of the one node there is.
+	NodeLabels map[string]string
+	Log        *slog.Logger
+	// Notes outlive the daemon; without them they are kept in memory.
+	Notes Notes
 	// Record is told of everything worth an event. It must not block.
 	Record func(Event)
 	// Changed is called after every round of the loop. It must not block.
@@ -47,6 +51,12 @@ type Reconciler struct {
 	prober  *prober
 	// wake holds at most one signal: look again.
 	wake chan struct{}
+	// clock is what plans go by.
+	clock func() time.Time
+	// told are the happenings that hold and were recorded; surveyed that the first plan has waited for the measuring. Only
+	// the loop uses them.
+	told     map[string]Event
+	surveyed bool
 	// running counts actions under way, so that Run returns only when the last has.
 	running sync.WaitGroup
 
@@ -55,13 +65,30 @@ type Reconciler struct {
 	status  Status
 	queue   []plan.Action
 	busy    int
+	// flights are the actions under way by their keys, below counts them by the keys above theirs.
 	flights map[string]plan.Action
+	below   map[string]int
 	// landed is when an action on a key ended, kept until a state is observed later than that.
 	landed   map[string]time.Time
 	stopping map[string]bool
 	failures map[string]failure
 	pulls    map[string]pull
 	routed   *runtime.Routes
+	// left is when an address was last taken out of the routes, kept for as long as it matters.
+	left map[string]time.Time
+	// looks counts observations. hooks are the lifecycle hooks under way, preStopped the containers that had theirs.
+	looks      uint64
+	hooks      map[*hook]bool
+	preStopped map[string]bool
+	// written, began and usages are by sandbox: what its volumes of files show, when it was seen to have started last, and
+	// what its emptyDirs hold.
+	written   map[string]map[string]*writes
+	began     map[string]time.Time
+	usages    map[string]usage
+	measuring bool
+	sampler   sampler
+	// noted are the Jobs of the notes, by their names.
+	noted map[string]notedJob
 }
 
 // New makes a Reconciler; Run starts it.
@@ -72,14 +99,26 @@ func New(rt runtime.Runtime, options Options) *Reconciler {
 	if options.Log == nil {
 		options.Log = slog.New(slog.DiscardHandler)
 	}
+	if options.Notes == nil {
+		options.Notes = &memory{}
+	}
 	r := &Reconciler{
 		runtime: rt, options: options, log: options.Log,
-		wake:     make(chan struct{}, 1),
-		flights:  map[string]plan.Action{},
-		landed:   map[string]time.Time{},
-		stopping: map[string]bool{},
-		failures: map[string]failure{},
-		pulls:    map[string]pull{},
+		wake:       make(chan struct{}, 1),
+		clock:      wallClock,
+		flights:    map[string]plan.Action{},
+		below:      map[string]int{},
+		landed:     map[string]time.Time{},
+		stopping:   map[string]bool{},
+		failures:   map[string]failure{},
+		pulls:      map[string]pull{},
+		hooks:      map[*hook]bool{},
+		preStopped: map[string]bool{},
+		written:    map[string]map[string]*writes{},
+		began:      map[string]time.Time{},
+		usages:     map[string]usage{},
+		left:       map[string]time.Time{},
+		noted:      map[string]notedJob{},
 	}
 	r.prober = newProber(rt.Probe, r.lookAgain)
 	return r
@@ -90,6 +129,7 @@ func (r *Reconciler) SetDesired(set *manifests.Set) {
 	r.mu.Lock()
 	r.desired, r.queue = set, nil
 	clear(r.failures) // a new commit is a new chance
+	r.forgivePulls(set)
 	r.mu.Unlock()
 	r.lookAgain()
 }
@@ -108,6 +148,7 @@ func (r *Reconciler) Run(ctx context.Context) {
 	var changes <-chan struct{}
 	timer := time.NewTimer(0)
 	defer timer.Stop()
+	var next appointment
 	for {
 		select {
 		case <-ctx.Done():
@@ -118,9 +159,13 @@ func (r *Reconciler) Run(ctx context.Context) {
 			}
 		case <-r.wake:
 		case <-timer.C:
+			if !next.reached(r.clock()) {
+				timer.Reset(next.pause(r.clock()))
+				continue
+			}
 		}
-		next := r.round(ctx, r.subscribe(ctx, &changes))
-		timer.Reset(time.Until(next))
+		next = r.round(ctx, r.subscribe(ctx, &changes))
+		timer.Reset(next.pause(r.clock()))
 	}
 }
 
@@ -149,21 +194,25 @@ const (
 )
 
 // round observes, plans, routes and begins actions. It returns when to look again at the latest.
-func (r *Reconciler) round(ctx context.Context, watchErr error) time.Time {
+func (r *Reconciler) round(ctx context.Context, watchErr error) appointment {
 	desired := r.current()
 	if desired == nil {
-		return time.Now().Add(slowRound)
+		return appointment{steady: time.Now().Add(slowRound)}
 	}
 	observed := r.forgetLanded()
 	state, err := r.observe(ctx, desired)
 	if err = errors.Join(watchErr, err); err != nil {
 		r.publish(Status{Set: desired, Err: fmt.Errorf("observe the engine: %w", err)})
-		return time.Now().Add(retryRound)
+		return appointment{steady: time.Now().Add(retryRound)}
 	}
 	if r.prober.sync(ctx, state) {
 		r.prober.overlay(state)
 	}
-	result := plan.Plan(desired, state, time.Now())
+	r.survey(ctx, state)
+	now := r.clock()
+	result := plan.Plan(desired, state, now)
+	r.forgetFailures(state, result.Actions)
+	r.tell(result.Objects, state)
 	r.beginStarts(ctx, desired, result.Actions, observed)
 	// Endpoints leave before their pods are told to stop; so stops wait for the routes, and creations do not.
 	err = r.route(ctx, result.Routes)
@@ -171,7 +220,7 @@ func (r *Reconciler) round(ctx context.Context, watchErr error) time.Time {
 		r.beginStops(ctx, desired, result.Actions, observed)
 	}
 	r.publish(Status{Set: desired, State: state, Result: result, Err: err})
-	return r.nextRound(result.NextCheck, err)
+	return appointment{steady: r.nextRound(err, r.measure(ctx, state), r.sample(ctx, desired, state)), wall: result.NextCheck, from: now}
 }
 
 // forgetLanded begins an observation: actions that have ended by now will be seen in it.
@@ -188,7 +237,7 @@ func (r *Reconciler) Preview(ctx context.Context, set *manifests.Set) (plan.Resu
 	if err != nil {
 		return plan.Result{}, fmt.Errorf("observe the engine: %w", err)
 	}
-	return plan.Plan(set, state, time.Now()), nil
+	return plan.Plan(set, state, r.clock()), nil
 }
 
 func (r *Reconciler) current() *manifests.Set {
@@ -199,7 +248,8 @@ func (r *Reconciler) current() *manifests.Set {
 
 // observe asks the engine and adds what only the loop knows.
 func (r *Reconciler) observe(ctx context.Context, desired *manifests.Set) (*runtime.State, error) {
-	state, err := r.runtime.State(ctx)
+	look := r.nextLook()
+	state, err := r.state(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -207,30 +257,30 @@ func (r *Reconciler) observe(ctx context.Context, desired *manifests.Set) (*runt
 		return nil, err
 	}
 	r.prober.overlay(state)
-	r.overlay(state)
+	r.overlay(state, look)
 	return state, nil
 }
 
-// route puts new routes in force, if they differ from the last.
-func (r *Reconciler) route(ctx context.Context, routes runtime.Routes) error {
+func (r *Reconciler) nextLook() uint64 {
 	r.mu.Lock()
-	same := r.routed != nil && reflect.DeepEqual(*r.routed, routes)
-	r.mu.Unlock()
-	if same {
-		return nil
+	defer r.mu.Unlock()
+	r.looks++
+	return r.looks
+}
+
+// state is what the engine tells, with the user's labels of the node and the notes.
+func (r *Reconciler) state(ctx context.Context) (*runtime.State, error) {
+	state, err := r.runtime.State(ctx)
+	if err != nil {
+		return nil, err
 	}
-	bounded, cancel := context.WithTimeout(ctx, routeTimeout)
-	defer cancel()
-	if err := r.runtime.Route(bounded, routes); err != nil {
-		if ctx.Err() == nil {
-			r.log.Error("routing failed", "err", err)
-		}
-		return fmt.Errorf("route Services: %w", err)
+	if len(r.options.NodeLabels) > 0 {
+		host := maps.Clone(r.options.NodeLabels)
+		maps.Copy(host, state.Host)
+		state.Host = host
 	}
-	r.mu.Lock()
-	r.routed = &routes
-	r.mu.Unlock()
-	return nil
+	state.Notes, err = r.options.Notes.Notes()
+	return state, err
 }
 
 func (r *Reconciler) publish(s Status) {
@@ -246,14 +296,17 @@ func (r *Reconciler) publish(s Status) {
 	}
 }
 
-// nextRound is the earliest of what the plan asks for, the end of a back-off, and the slow net.
-func (r *Reconciler) nextRound(planned time.Time, err error) time.Time {
+// nextRound is the earliest of what the measurements ask for, the end of a back-off, and the slow net. What the plan asks for
+// goes by the clock.
+func (r *Reconciler) nextRound(err error, wishes ...time.Time) time.Time {
 	next := time.Now().Add(slowRound)
 	if err != nil {
 		next = time.Now().Add(retryRound)
 	}
-	if !planned.IsZero() && planned.Before(next) {
-		next = planned
+	for _, wish := range wishes {
+		if !wish.IsZero() && wish.Before(next) {
+			next = wish
+		}
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -2,70 +2,123 @@ package reconcile
 
 import (
 	"context"
+	"flag"
 	"fmt"
+	"log/slog"
 	"maps"
+	"os"
+	gort "runtime"
+	"runtime/debug"
 	"slices"
-	"strings"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"pgregory.net/rapid"
 
 	"github.com/podyard/podyard/manifests"
-	"github.com/podyard/podyard/reconcile/plan"
-	"github.com/podyard/podyard/runtime"
 	"github.com/podyard/podyard/runtime/fake"
 )
 
 // TestSimulation runs random histories of commits, crashes, restarts of the daemon and faults of the engine against the
 // fake, in fake time. After every change on the engine it checks what must never happen; at the end it checks that what
 // runs is what the last commit says, and that nothing moves any more. A failure prints the seed that replays it
-// (-rapid.seed). Run more with make sim.
+// (-rapid.seed); -sim.log prints all that the daemon does in it. Run more with make sim.
 //
 // Bugs planted once and caught here within 150 histories: the surge and the minimum off by one, maxUnavailable rounded up,
 // minReadySeconds ignored, pods under way not counted, stops before routes, stranded containers and stopped sandboxes left
-// alone, failed actions and engine errors not tried again, nothing pruned. Found by it in the making: a loop that ended
-// when the engine was down at its start, creations of a superseded commit that went beyond the surge, and a pod whose
-// removal failed that counted as staying.
+// alone, failed actions and engine errors not tried again, nothing pruned; of StatefulSets, the order ignored, a broken update
+// not replaced, volumes removed against the policy or with their pods; of DaemonSets, two pods without a surge; of
+// ReplicaSets, one pod too many; of Jobs, one pod too many and a pod of one that has ended that runs again; of autoscalers, the
+// bounds ignored, what they decided forgotten; of Deployments, a Recreate that does not wait; one volume for all ordinals; of
+// pods, a back-off that does not double, success restarted under OnFailure, an init container's failure taken for success, a
+// host port given twice, Services that lead to pods that are not ready, sidecars stopped beside main, and a stop without a grace
+// period.
+//
+// Found by it in the making: a loop that ended when the engine was down at its start, creations of a superseded commit that went
+// beyond the surge, a pod whose removal failed that counted as staying, one that passed for ready because its postStart hook was
+// ended for its removal, and volumes removed after their StatefulSet had said to keep them.
 func TestSimulation(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		steps := rapid.SliceOfN(rapid.SampledFrom(stepNames()), 3, 25).Draw(t, "steps")
-		rapid.SyncTest(t, func(t *rapid.T) {
-			s := newSimulation(t)
-			defer s.stop()
-			s.commit()
-			for _, step := range steps {
-				stepsByName[step](s)
-				s.pause()
-				s.checkForeign()
-			}
-			s.converge()
+	lanes := gort.GOMAXPROCS(0)
+	shareChecks(t, lanes)
+	// Histories are short and make much garbage.
+	before := debug.SetGCPercent(1000)
+	t.Cleanup(func() { debug.SetGCPercent(before) })
+	for lane := range lanes {
+		t.Run(fmt.Sprint(lane), func(t *testing.T) {
+			t.Parallel()
+			rapid.Check(t, simulate)
 		})
+	}
+}
+
+// shareChecks divides the histories among lanes that run side by side.
+func shareChecks(t *testing.T, lanes int) {
+	checks := flag.Lookup("rapid.checks").Value
+	before := checks.String()
+	if before == flag.Lookup("rapid.checks").DefValue {
+		_ = checks.Set("400") // they are short
+	}
+	n, err := strconv.Atoi(checks.String())
+	if err == nil {
+		err = checks.Set(strconv.Itoa((n + lanes - 1) / lanes))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = checks.Set(before) })
+}
+
+// simulate is one history.
+func simulate(t *rapid.T) {
+	steps := rapid.SliceOfN(rapid.SampledFrom(stepNames()), 2, 14).Draw(t, "steps")
+	rapid.SyncTest(t, func(t *rapid.T) {
+		s := newSimulation(t)
+		defer s.stop()
+		s.assign()
+		s.commit()
+		for _, step := range steps {
+			s.log.Info("step", "name", step)
+			stepsByName[step](s)
+			s.pause()
+			s.checkForeign()
+		}
+		s.log.Info("step", "name", "converge")
+		s.converge()
 	})
 }
 
-// programs are what images do: good ones, and each way of being bad.
-var programs = map[string]fake.Program{
-	"good:1":  {},
-	"good:2":  {ReadyAfter: 2 * time.Second},
-	"good:3":  {ReadyAfter: 200 * time.Millisecond, StopTime: 3 * time.Second},
-	"slow":    {ReadyAfter: 40 * time.Second, IgnoreTERM: true},
-	"crash":   {ExitAfter: 3 * time.Second, ExitCode: 1},
-	"never":   {ReadyAfter: fake.Never},
-	"missing": {Missing: true},
-	"broken":  {StartError: "exec: no such file or directory"},
+// roles are what may be in a commit. A history has a few of them: what they do to each other shows with two or three, and more
+// histories show more than long ones; one in sixteen has all.
+var roles = []string{"api", "db", "web", "store", "agent", "crew", "batch", "tide", "solo", "pods", "order"}
+
+func (s *simulation) assign() {
+	cast := roles
+	if rapid.IntRange(0, 15).Draw(s.T, "all roles") > 0 {
+		cast = rapid.SliceOfNDistinct(rapid.SampledFrom(roles), 1, 3, rapid.ID).Draw(s.T, "roles")
+	}
+	for _, role := range cast {
+		s.cast[role] = true
+	}
+}
+
+// keeps draws whether a commit has what plays a role: as often as that, out of n times.
+func (s *simulation) keeps(role string, often, n int) bool {
+	return s.cast[role] && rapid.IntRange(1, n).Draw(s.T, "keep "+role) <= often
 }
 
 var stepsByName = map[string]func(*simulation){
 	"commit":         (*simulation).commit,
 	"commit again":   (*simulation).commit,
+	"scale":          (*simulation).scale,
 	"crash":          func(s *simulation) { s.onContainer(func(id string) { s.engine.KillContainer(id, 1) }) },
-	"remove":         func(s *simulation) { s.onContainer(s.engine.RemoveBehindBack) },
+	"remove":         func(s *simulation) { s.onContainer(s.removeContainer) },
 	"kill sandbox":   func(s *simulation) { s.onSandbox(s.engine.KillSandbox) },
 	"crash sandbox":  func(s *simulation) { s.onSandbox(s.engine.RestartSandbox) },
 	"lose sandbox":   func(s *simulation) { s.onSandbox(s.engine.RemoveBehindBack) },
@@ -73,7 +126,10 @@ var stepsByName = map[string]func(*simulation){
 	"restart daemon": (*simulation).restartDaemon,
 	"fault":          (*simulation).fault,
 	"lost answer":    (*simulation).lostAnswer,
-	"deaf":           func(s *simulation) { s.engine.DropEvents(true) },
+	"load":           (*simulation).tide,
+	"deaf":           func(s *simulation) { s.hear(false) },
+	"asleep":         (*simulation).asleep,
+	"calm":           (*simulation).calm,
 }
 
 func stepNames() []string { return slices.Sorted(maps.Keys(stepsByName)) }
@@ -82,19 +138,48 @@ func stepNames() []string { return slices.Sorted(maps.Keys(stepsByName)) }
 type simulation struct {
 	*rapid.T
 	engine *fake.Engine
+	notes  *memory
 	cancel context.CancelFunc
 	done   chan struct{}
 
 	mu         sync.Mutex
 	reconciler *Reconciler
-	// commits, newest last. lastChaos is when something was last broken that the daemon may not know yet.
-	commits   []*manifests.Set
-	lastChaos time.Time
-	seen      map[string]bool
+	// commits, newest last. lastChaos is when something was last broken that the daemon may not know yet, lastChange when the
+	// engine's state last changed.
+	commits               []*manifests.Set
+	lastChaos, lastChange time.Time
+	// seen are sandboxes, begun the starts of containers and volumes what persists, each from when it was first seen.
+	// removed are volumes that a StatefulSet is letting go. tampered are pods of which a container was removed, so that their past does not tell the truth.
+	seen, tampered, volumes, removed map[string]bool
+	begun                            map[start]bool
+	jobs                             jobs
+	// stopped are containers that were told to stop, hooked those whose preStop hook began, and in which daemon's life.
+	stopped map[string]bool
+	hooked  map[string]*Reconciler
+	// stopBegan is when a pod's main container was told to stop, backoffs what a container waits after its end, pulls are
+	// those that failed. deaf: no event reaches the daemon.
+	stopBegan map[string]time.Time
+	backoffs  map[string]time.Duration
+	pulls     map[string]failedPull
+	deaf      bool
+	// complete are Deployments and hooks of a sync that were complete once.
+	complete map[string]bool
+	// cast are the roles of this history.
+	cast map[string]bool
+	log  *slog.Logger
+}
+
+// start is one of a container.
+type start struct {
+	id string
+	at time.Time
 }
 
 func newSimulation(t *rapid.T) *simulation {
-	s := &simulation{T: t, seen: map[string]bool{}}
+	s := &simulation{T: t, log: simLogger(), notes: &memory{}, begun: map[start]bool{}, hooked: map[string]*Reconciler{}, stopBegan: map[string]time.Time{}, backoffs: map[string]time.Duration{}, jobs: jobs{finished: map[string]bool{}, succeeded: map[string]map[string]string{}}}
+	for _, m := range []*map[string]bool{&s.seen, &s.tampered, &s.volumes, &s.removed, &s.stopped, &s.complete, &s.cast} {
+		*m = map[string]bool{}
+	}
 	s.engine = fake.New(fake.Options{Images: programs, OnChange: s.check})
 	s.engine.AddForeign("container", "somebody-elses")
 	s.engine.AddForeign("volume", "photos")
@@ -106,11 +191,20 @@ func newSimulation(t *rapid.T) *simulation {
 	return s
 }
 
+var simLog = flag.Bool("sim.log", false, "print what the daemon does in a simulation")
+
+func simLogger() *slog.Logger {
+	if *simLog {
+		return slog.New(slog.NewTextHandler(os.Stderr, nil))
+	}
+	return slog.New(slog.DiscardHandler)
+}
+
 func (s *simulation) startDaemon() {
 	ctx, cancel := context.WithCancel(context.Background())
-	r := New(&guard{Engine: s.engine, s: s}, Options{Workers: 4})
+	r := New(&guard{Engine: s.engine, s: s}, Options{Workers: 4, Notes: s.notes, Log: s.log})
 	s.mu.Lock()
-	s.reconciler = r
+	s.reconciler, s.pulls = r, map[string]failedPull{}
 	if len(s.commits) > 0 {
 		r.SetDesired(s.commits[len(s.commits)-1])
 	}
@@ -134,6 +228,30 @@ func (s *simulation) restartDaemon() {
 	s.startDaemon()
 }
 
+// asleep lets hours pass in one go for the daemon, and not for what runs. That is as near as this comes to a clock that jumps:
+// in a bubble, time moves from timer to timer, and never back.
+func (s *simulation) asleep() {
+	s.stop()
+	time.Sleep(time.Duration(rapid.IntRange(1, 48).Draw(s.T, "hours")) * time.Hour)
+	s.engine.Reconnect()
+	s.chaos()
+	s.startDaemon()
+}
+
+// calm lets back-offs reach their end, or be forgotten.
+func (s *simulation) calm() {
+	if rapid.IntRange(0, 2).Draw(s.T, "calm") == 0 {
+		time.Sleep(40 * time.Minute)
+	}
+}
+
+func (s *simulation) hear(events bool) {
+	s.engine.DropEvents(!events)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.deaf = !events
+}
+
 func (s *simulation) chaos() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -144,29 +262,73 @@ func (s *simulation) pause() {
 	time.Sleep(time.Duration(rapid.IntRange(0, 30_000).Draw(s.T, "pause")) * time.Millisecond)
 }
 
-// commit makes up a new desired state: up to three Deployments with a Service each, and a bare pod.
+// commit makes up a new desired state: up to three Deployments with a Service each, one of each other kind that keeps pods,
+// one Deployment that is autoscaled, bare pods, and what they refer to.
 func (s *simulation) commit() {
-	set := &manifests.Set{Since: time.Now()}
+	set := s.newSet()
 	for _, name := range []string{"api", "db", "web"} {
-		if rapid.IntRange(0, 5).Draw(s.T, "keep "+name) > 0 {
-			add(set, "Deployment", name, s.randomDeployment(name, slices.Sorted(maps.Keys(programs))))
+		if s.keeps(name, 5, 6) {
+			d := s.randomDeployment(name, mains, anyDress)
+			d.Spec.Paused = rapid.IntRange(0, 7).Draw(s.T, "paused") == 0
+			add(set, "Deployment", name, d)
 			add(set, "Service", name, service(name))
 		}
 	}
-	if rapid.Bool().Draw(s.T, "bare pod") {
-		add(set, "Pod", "one", barePod(rapid.SampledFrom([]string{"good:1", "good:2", "crash"}).Draw(s.T, "image")))
+	s.addWorkloads(set)
+	s.addJob(set)
+	if s.keeps("tide", 3, 4) {
+		s.addTide(set)
+	}
+	if s.keeps("solo", 1, 2) { // a ReplicaSet selects it
+		solo := s.barePod("solo", rapid.SampledFrom([]string{"good:1", "good:2", "crash"}).Draw(s.T, "image"), anyDress)
+		solo.Labels = map[string]string{"team": "crew"}
+		s.publish(&solo.Spec)
+		add(set, "Pod", "solo", solo)
+	}
+	if s.keeps("pods", 1, 2) {
+		add(set, "Pod", "one", s.barePod("one", rapid.SampledFrom([]string{"good:1", "good:2", "crash", "job"}).Draw(s.T, "image"), anyDress))
+	}
+	s.order(set, anyHooks)
+	s.deploy(set)
+}
+
+// scale changes the replicas of all Deployments and nothing else.
+func (s *simulation) scale() {
+	last := s.commits[len(s.commits)-1]
+	set := &manifests.Set{Since: time.Now()}
+	for _, o := range last.Objects {
+		if d, ok := o.Value.(*appsv1.Deployment); ok {
+			d = d.DeepCopy()
+			d.Spec.Replicas = pointer(int32(rapid.IntRange(0, 9).Draw(s.T, "replicas")))
+			o = &manifests.Object{Ref: o.Ref, Value: d}
+		}
+		set.Objects = append(set.Objects, o)
 	}
 	s.deploy(set)
+}
+
+// newSet holds what pods refer to: a ConfigMap that changes, and a claim.
+func (s *simulation) newSet() *manifests.Set {
+	set := &manifests.Set{Since: time.Now()}
+	add(set, "ConfigMap", "conf", &corev1.ConfigMap{Data: map[string]string{
+		"value": fmt.Sprint(rapid.IntRange(1, 3).Draw(s.T, "value"))}})
+	add(set, "PersistentVolumeClaim", "data", &corev1.PersistentVolumeClaim{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "data"},
+		Spec:       corev1.PersistentVolumeClaimSpec{AccessModes: []corev1.PersistentVolumeAccessMode{corev1.ReadWriteOnce}},
+	})
+	return set
 }
 
 func (s *simulation) deploy(set *manifests.Set) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.noteJobCommit(set)
 	s.commits = append(s.commits, set)
+	set.Sync = strconv.Itoa(len(s.commits))
 	s.reconciler.SetDesired(set)
 }
 
-func (s *simulation) randomDeployment(name string, images []string) *appsv1.Deployment {
+func (s *simulation) randomDeployment(name string, images []string, dress dress) *appsv1.Deployment {
 	replicas := int32(rapid.IntRange(0, 6).Draw(s.T, "replicas"))
 	d := &appsv1.Deployment{
 		TypeMeta:   metav1.TypeMeta{APIVersion: "apps/v1", Kind: "Deployment"},
@@ -177,8 +339,10 @@ func (s *simulation) randomDeployment(name string, images []string) *appsv1.Depl
 		},
 	}
 	d.Spec.Template.Labels = map[string]string{"app": name}
-	d.Spec.Template.Spec = podSpec(rapid.SampledFrom(images).Draw(s.T, "image"))
-	d.Spec.Template.Spec.TerminationGracePeriodSeconds = pointer(int64(10))
+	if name != "web" { // ReplicaSets select these pods, and must not have them
+		d.Spec.Template.Labels["team"] = map[string]string{"api": "hands", "db": "crew"}[name]
+	}
+	d.Spec.Template.Spec = s.podSpec(rapid.SampledFrom(images).Draw(s.T, "image"), dress)
 	if rapid.IntRange(0, 4).Draw(s.T, "strategy") == 0 {
 		d.Spec.Strategy.Type = appsv1.RecreateDeploymentStrategyType
 		return d
@@ -192,35 +356,24 @@ func (s *simulation) randomDeployment(name string, images []string) *appsv1.Depl
 	return d
 }
 
-func podSpec(image string) corev1.PodSpec {
-	return corev1.PodSpec{RestartPolicy: corev1.RestartPolicyAlways, Containers: []corev1.Container{{
-		Name: "main", Image: image, ImagePullPolicy: corev1.PullIfNotPresent,
-		ReadinessProbe: &corev1.Probe{
-			ProbeHandler:  corev1.ProbeHandler{TCPSocket: &corev1.TCPSocketAction{Port: intstr.FromInt(80)}},
-			PeriodSeconds: 5, TimeoutSeconds: 1, SuccessThreshold: 1, FailureThreshold: 3,
-		},
-	}}}
-}
-
-func barePod(image string) *corev1.Pod {
-	return &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "one"}, Spec: podSpec(image)}
-}
-
 func service(name string) *corev1.Service {
 	return &corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: name}, Spec: corev1.ServiceSpec{
 		Selector: map[string]string{"app": name}, Ports: []corev1.ServicePort{{Port: 80, Protocol: corev1.ProtocolTCP}}}}
 }
 
 func add(set *manifests.Set, kind, name string, value any) {
-	ref := manifests.Ref{Kind: kind, Namespace: "default", Name: name}
-	set.Objects = append(set.Objects, &manifests.Object{Ref: ref, Value: value})
+	object := &manifests.Object{Ref: manifests.Ref{Kind: kind, Namespace: "default", Name: name}, Value: value}
+	if j, ok := value.(*batchv1.Job); ok {
+		object.Hash = manifests.JobHash(&j.Spec)
+	}
+	set.Objects = append(set.Objects, object)
 }
 
 func pointer[T any](v T) *T { return &v }
 
 func (s *simulation) onContainer(f func(id string)) {
 	var ids []string
-	for _, pod := range s.state().Pods {
+	for _, pod := range s.engine.Truth().Pods {
 		for _, c := range pod.Containers {
 			ids = append(ids, c.ID)
 		}
@@ -230,7 +383,7 @@ func (s *simulation) onContainer(f func(id string)) {
 
 func (s *simulation) onSandbox(f func(id string)) {
 	var ids []string
-	for _, pod := range s.state().Pods {
+	for _, pod := range s.engine.Truth().Pods {
 		ids = append(ids, pod.ID)
 	}
 	s.onOne(ids, f)
@@ -244,7 +397,9 @@ func (s *simulation) onOne(ids []string, f func(id string)) {
 	f(ids[rapid.IntRange(0, len(ids)-1).Draw(s.T, "victim")])
 }
 
-var verbs = []string{"CreateSandbox", "StartSandbox", "RemoveSandbox", "CreateContainer", "StartContainer", "StopContainer", "RemoveContainer", "PullImage", "Route", "State", "ImageStatus"}
+// verbs that may fail; of the first ones, the answer may be lost as well.
+var verbs = []string{"CreateSandbox", "StartSandbox", "StopSandbox", "RemoveSandbox", "CreateContainer", "StartContainer", "StopContainer",
+	"RemoveContainer", "WriteVolume", "RemoveVolume", "PullImage", "Route", "State", "ImageStatus", "Exec", "VolumeUsage", "ContainerStats"}
 
 func (s *simulation) fault() {
 	s.chaos()
@@ -253,266 +408,11 @@ func (s *simulation) fault() {
 
 func (s *simulation) lostAnswer() {
 	s.chaos()
-	s.engine.Inject(fake.Fault{Verb: rapid.SampledFrom(verbs[:7]).Draw(s.T, "verb"), Times: 1, After: true})
-}
-
-func (s *simulation) state() *runtime.State {
-	for {
-		state, err := s.engine.State(context.Background())
-		if err == nil {
-			return state
-		}
-		time.Sleep(100 * time.Millisecond)
-	}
+	s.engine.Inject(fake.Fault{Verb: rapid.SampledFrom(verbs[:10]).Draw(s.T, "verb"), Times: 1, After: true})
 }
 
 func (s *simulation) checkForeign() {
 	if got, want := s.engine.Foreign(), []string{"container somebody-elses", "network bridge", "volume photos"}; !slices.Equal(got, want) {
 		s.Fatalf("foreign things on the engine: %v, want %v", got, want)
 	}
-}
-
-// check is called after every change on the engine: no pod is created beyond the surge.
-func (s *simulation) check(state runtime.State) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for i := range state.Pods {
-		pod := &state.Pods[i]
-		if s.seen[pod.ID] || pod.Phase == runtime.Missing {
-			continue
-		}
-		s.seen[pod.ID] = true
-		kind, name, _ := strings.Cut(pod.Manifest.Annotations["podyard.dev/owner"], "/")
-		if kind != "Deployment" {
-			continue
-		}
-		if n, most := s.staying(state.Pods, name), s.most(name); n > most {
-			s.Errorf("Deployment %s has %d pods, at most %d are allowed:%s", name, n, most, s.describe(state.Pods))
-		}
-	}
-}
-
-// describe lists pods for a failure's message. The caller holds mu.
-func (s *simulation) describe(pods []runtime.Pod) string {
-	out := fmt.Sprintf(" now %s, last commits %d", time.Now().Format("04:05.000"), len(s.lastCommits()))
-	for i := range pods {
-		pod := &pods[i]
-		out += fmt.Sprintf("\n%s %s %s created %s", pod.Manifest.Name, pod.Phase, pod.Manifest.Spec.Containers[0].Image, pod.CreatedAt.Format("04:05.000"))
-		if s.removing(pod.ID) {
-			out += " stopping"
-		}
-	}
-	return out
-}
-
-// staying counts a Deployment's pods that nobody is removing.
-func (s *simulation) staying(pods []runtime.Pod, name string) int {
-	s.reconciler.mu.Lock()
-	defer s.reconciler.mu.Unlock()
-	n := 0
-	for _, pod := range pods {
-		if pod.Manifest.Annotations["podyard.dev/owner"] == "Deployment/"+name && pod.Phase != runtime.Missing && !s.reconciler.stopping[pod.ID] {
-			n++
-		}
-	}
-	return n
-}
-
-// most is the largest number of pods that the last commits allow.
-func (s *simulation) most(name string) int {
-	most := 0
-	for _, set := range s.lastCommits() {
-		if d := find(set, name); d != nil {
-			surge, _ := bounds(d)
-			most = max(most, int(*d.Spec.Replicas)+surge)
-		}
-	}
-	return most
-}
-
-// lastCommits are those whose actions may still land: the newest, and what it or its like replaced a moment ago.
-func (s *simulation) lastCommits() []*manifests.Set {
-	i := len(s.commits) - 1
-	for ; i > 0 && time.Since(s.commits[i].Since) < 15*time.Second; i-- {
-	}
-	return s.commits[max(i, 0):]
-}
-
-func find(set *manifests.Set, name string) *appsv1.Deployment {
-	if o := set.Find("Deployment", "default", name); o != nil {
-		return o.Value.(*appsv1.Deployment)
-	}
-	return nil
-}
-
-// bounds resolves surge and unavailable independently of the planner. Recreate allows neither limit to be relied on.
-func bounds(d *appsv1.Deployment) (surge, unavailable int) {
-	replicas := int(*d.Spec.Replicas)
-	if d.Spec.Strategy.RollingUpdate == nil {
-		return 0, replicas
-	}
-	part := func(v *intstr.IntOrString, up bool) int {
-		if v.Type == intstr.Int {
-			return v.IntValue()
-		}
-		var percent int
-		if _, err := fmt.Sscanf(v.StrVal, "%d%%", &percent); err != nil {
-			return 0
-		}
-		if up {
-			return (replicas*percent + 99) / 100
-		}
-		return replicas * percent / 100
-	}
-	surge, unavailable = part(d.Spec.Strategy.RollingUpdate.MaxSurge, true), part(d.Spec.Strategy.RollingUpdate.MaxUnavailable, false)
-	if surge == 0 && unavailable == 0 {
-		unavailable = 1
-	}
-	return surge, unavailable
-}
-
-// guard sees every stop before the engine does: no pod that serves is stopped below the minimum, and none that a Service
-// still leads to.
-type guard struct {
-	*fake.Engine
-	s *simulation
-}
-
-func (g *guard) StopContainer(ctx context.Context, id string, grace time.Duration) error {
-	g.s.checkStop(id)
-	return g.Engine.StopContainer(ctx, id, grace)
-}
-
-func (s *simulation) checkStop(container string) {
-	state, err := s.engine.State(context.Background())
-	if err != nil {
-		return
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if time.Since(s.lastChaos) < 10*time.Second {
-		return // the daemon may not know yet what was broken
-	}
-	for i := range state.Pods {
-		pod := &state.Pods[i]
-		c := plan.Latest(pod, "main")
-		kind, name, _ := strings.Cut(pod.Manifest.Annotations["podyard.dev/owner"], "/")
-		if c == nil || c.ID != container || kind != "Deployment" || !serves(pod) || !s.removing(pod.ID) {
-			continue
-		}
-		s.checkRouted(state, pod)
-		if time.Since(c.StartedAt) > programs[c.Image].ReadyAfter+15*time.Second { // it counts as available by now
-			s.checkMinimum(state, name)
-		}
-	}
-}
-
-func (s *simulation) removing(id string) bool {
-	s.reconciler.mu.Lock()
-	defer s.reconciler.mu.Unlock()
-	return s.reconciler.stopping[id]
-}
-
-func (s *simulation) checkRouted(state *runtime.State, pod *runtime.Pod) {
-	for _, slice := range state.Routes.Endpoints {
-		for _, e := range slice.Endpoints {
-			if e.Addresses[0] == pod.IP && *e.Conditions.Ready {
-				s.Errorf("pod %s is stopped while Service %s leads to it", pod.Manifest.Name, slice.Name)
-			}
-		}
-	}
-}
-
-// checkMinimum counts the pods of a Deployment that serve and that nobody removes, against the lower of the minima of the
-// last commits.
-func (s *simulation) checkMinimum(state *runtime.State, name string) {
-	least := -1
-	for _, set := range s.lastCommits() {
-		d := find(set, name)
-		if d == nil {
-			return // it is being pruned
-		}
-		_, unavailable := bounds(d)
-		if n := int(*d.Spec.Replicas) - unavailable; least < 0 || n < least {
-			least = n
-		}
-	}
-	n := 0
-	for i := range state.Pods {
-		pod := &state.Pods[i]
-		if pod.Manifest.Annotations["podyard.dev/owner"] == "Deployment/"+name && serves(pod) && !s.removing(pod.ID) {
-			n++
-		}
-	}
-	if n < least {
-		s.Errorf("Deployment %s has %d serving pods, at least %d must stay", name, n, least)
-	}
-}
-
-// serves tells what is really so, not what probes have found.
-func serves(pod *runtime.Pod) bool {
-	c := plan.Latest(pod, "main")
-	return pod.Phase == runtime.Running && c != nil && c.State == runtime.Running && !c.StartedAt.Before(pod.StartedAt) &&
-		time.Since(c.StartedAt) >= programs[c.Image].ReadyAfter
-}
-
-// converge ends the troubles with a good commit, waits, and checks that the engine holds just that; breaks one thing of
-// each kind behind the daemon's back, waits, and checks again; and checks that then nothing moves any more.
-func (s *simulation) converge() {
-	s.engine.DropEvents(false)
-	final := &manifests.Set{Since: time.Now()}
-	for _, name := range []string{"api", "web"} {
-		add(final, "Deployment", name, s.randomDeployment(name, []string{"good:1", "good:2", "good:3"}))
-		add(final, "Service", name, service(name))
-	}
-	s.deploy(final)
-	time.Sleep(time.Hour)
-	s.checkFinal(final)
-	s.onSandbox(s.engine.RestartSandbox)
-	s.onSandbox(s.engine.KillSandbox)
-	s.onContainer(s.engine.RemoveBehindBack)
-	time.Sleep(time.Hour)
-	s.checkFinal(final)
-	before := len(s.changingCalls())
-	time.Sleep(30 * time.Minute)
-	if after := s.changingCalls(); len(after) != before {
-		s.Fatalf("no fixed point: %v", after[before:])
-	}
-}
-
-func (s *simulation) checkFinal(set *manifests.Set) {
-	state := s.state()
-	pods := 0
-	for _, d := range manifests.All[*appsv1.Deployment](set) {
-		pods += int(*d.Spec.Replicas)
-		hash := manifests.TemplateHash(&d.Spec.Template)
-		n := 0
-		for i := range state.Pods {
-			pod := &state.Pods[i]
-			if pod.Manifest.Labels["app"] == d.Name && pod.Manifest.Labels["pod-template-hash"] == hash && serves(pod) {
-				n++
-			}
-		}
-		if n != int(*d.Spec.Replicas) {
-			s.Fatalf("Deployment %s: %d pods of the last commit serve, want %d; status: %+v", d.Name, n, *d.Spec.Replicas, s.reconciler.Status().Result.Objects)
-		}
-		s.checkEndpoints(state, d)
-	}
-	if len(state.Pods) != pods {
-		s.Fatalf("%d pods on the engine, want %d", len(state.Pods), pods)
-	}
-}
-
-func (s *simulation) checkEndpoints(state *runtime.State, d *appsv1.Deployment) {
-	for _, slice := range state.Routes.Endpoints {
-		if slice.Name == d.Name && len(slice.Endpoints) != int(*d.Spec.Replicas) {
-			s.Fatalf("Service %s leads to %d pods, want %d", d.Name, len(slice.Endpoints), *d.Spec.Replicas)
-		}
-	}
-}
-
-func (s *simulation) changingCalls() []fake.Call {
-	return slices.DeleteFunc(s.engine.Calls(), func(c fake.Call) bool {
-		return slices.Contains([]string{"State", "Probe", "ImageStatus", "Watch"}, c.Verb)
-	})
 }

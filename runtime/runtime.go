@@ -19,6 +19,7 @@ type Runtime interface {
 	Observer
 	Images
 	Sandboxes
+	Volumes
 	Containers
 	Streams
 	Router
@@ -49,9 +50,10 @@ type Observer interface {
 
 // Images pulls and inspects images.
 type Images interface {
-	// PullImage makes sure that the registry's current image for the reference is here, with credentials from the
-	// Docker client configuration. The error names the reference and never a credential.
-	PullImage(ctx context.Context, ref string) (Image, error)
+	// PullImage makes sure that the registry's current image for the reference is here. It tries the credentials given
+	// that fit the registry, in their order, then those of the Docker client configuration, then none. The error names
+	// the reference and never a credential.
+	PullImage(ctx context.Context, ref string, credentials []Credential) (Image, error)
 
 	// ImageStatus returns the image as it is here, or ErrNotFound.
 	ImageStatus(ctx context.Context, ref string) (Image, error)
@@ -60,14 +62,27 @@ type Images interface {
 // Sandboxes are what a pod's containers share: network, IPC, volumes. In the order of their life.
 type Sandboxes interface {
 	// CreateSandbox creates the sandbox and its volumes and allots its address. A sandbox that exists under the same
-	// namespace, name and UID is returned as it is.
+	// namespace, name and UID is returned as it is. Volumes of Kind Files may come with their Files, which the first
+	// StartSandbox writes: that is cheaper than WriteVolume for each, which may follow and then finds nothing to do.
 	CreateSandbox(ctx context.Context, config SandboxConfig) (id string, err error)
 	StartSandbox(ctx context.Context, id string) error
 	// WriteVolume replaces the files of a volume of Kind Files in a running sandbox: atomically, as the kubelet does
 	// with its ..data symbolic link, so that a reader sees all old or all new files.
 	WriteVolume(ctx context.Context, id string, volume Volume) error
+	// VolumeUsage is the size on disk, in bytes, of volumes of Kind EmptyDir in a running sandbox, by name.
+	VolumeUsage(ctx context.Context, id string, volumes []string) (map[string]int64, error)
+	// StopSandbox stops a sandbox in which no container runs any more. It keeps its address and its volumes, and stays
+	// stopped when the engine restarts, until StartSandbox.
+	StopSandbox(ctx context.Context, id string) error
 	// RemoveSandbox stops and removes the sandbox, whatever containers are left in it, and its pod-scoped volumes.
 	RemoveSandbox(ctx context.Context, id string) error
+}
+
+// Volumes of Kind Persistent are made with the first sandbox that has them.
+type Volumes interface {
+	// RemoveVolume removes a persistent volume of this instance with all its data. It fails while a sandbox has it, and is
+	// ErrInvalid for a volume that this instance did not make, which it leaves alone.
+	RemoveVolume(ctx context.Context, name string) error
 }
 
 // Containers run inside a sandbox. In the order of their life.
@@ -80,6 +95,8 @@ type Containers interface {
 	// stopped. A grace period of zero kills at once.
 	StopContainer(ctx context.Context, id string, grace time.Duration) error
 	RemoveContainer(ctx context.Context, id string) error
+	// ContainerStats is what a running container uses.
+	ContainerStats(ctx context.Context, id string) (Stats, error)
 }
 
 // Streams talk to what runs inside.
@@ -87,10 +104,15 @@ type Streams interface {
 	// Logs copies a container's output; stdout and stderr are kept apart. With options.Follow it returns when the
 	// container ends or ctx does.
 	Logs(ctx context.Context, id string, options LogOptions, stdout, stderr io.Writer) error
-	// Exec runs a command in a running container and waits for it. The error is about running it at all.
-	Exec(ctx context.Context, id string, command []string, stdout, stderr io.Writer) (exitCode int, err error)
+	// Exec runs a command in a running container and waits for it. The error is about running it at all; of a program that
+	// is not there or cannot be executed it is ErrNoProgram, and the exit code that of a shell, 127 or 126. When ctx ends it
+	// returns at once, and the command is killed with what it has started.
+	Exec(ctx context.Context, id string, options ExecOptions, stdout, stderr io.Writer) (exitCode int, err error)
+	// Attach connects to the main process of a running container until it ends, ctx does, or it closes its output. With
+	// options.Logs the container may have ended already. One with a terminal has no stderr of its own.
+	Attach(ctx context.Context, id string, options AttachOptions, stdout, stderr io.Writer) error
 	// Probe asks a running container once, as the handler says, within ctx. An exec handler runs inside the
-	// container; httpGet and tcpSocket go to the pod's address from the pod network. Ports are numbers by now.
+	// container; httpGet, tcpSocket and grpc go to the pod's address from the pod network. Ports are numbers by now.
 	Probe(ctx context.Context, pod *Pod, containerID string, handler corev1.ProbeHandler) (ProbeResult, error)
 }
 
@@ -107,6 +129,8 @@ var (
 	ErrNotFound = errors.New("not found")
 	// ErrInvalid: the engine refuses what was asked for, and will again.
 	ErrInvalid = errors.New("invalid")
+	// ErrNoProgram: the container has no such program, or it cannot be executed.
+	ErrNoProgram = errors.New("no such program")
 )
 
 // State is everything of one instance that the engine holds.
@@ -114,20 +138,57 @@ type State struct {
 	// Instance names the Podyard instance that owns all of this. It salts pod UIDs, so that two instances on one
 	// engine cannot collide.
 	Instance string
-	// Host holds the labels of the one node there is: kubernetes.io/hostname, /os and /arch.
+	// Host holds the labels of the one node there is: kubernetes.io/hostname, /os and /arch; reconcile adds the user's.
 	Host map[string]string
+	// Capacity is what the host has of cpu and memory: the limits of a container that has none (downward API).
+	Capacity corev1.ResourceList
+	// Runtimes are the names of the engine's OCI runtimes, for RuntimeClass: "runc", "runsc", …
+	Runtimes []string
+	// CDI: the engine hands out devices by their names in the Container Device Interface.
+	CDI bool
+	// AppArmor: the engine's host holds containers to AppArmor profiles. Where it does not, the engine takes a profile and
+	// says nothing.
+	AppArmor bool
 	// Pods, sorted by namespace, name and UID.
 	Pods []Pod
 	// Images by the reference a manifest uses, for every reference that was pulled or asked for.
 	Images map[string]Image
+	// Volumes are the persistent volumes of this instance, sorted by name.
+	Volumes []PersistentVolume
+	// OtherVolumes are the names of the engine's volumes that are nobody's pod's and not of this instance, sorted: a claim may
+	// adopt one.
+	OtherVolumes []string
 	// Routes in force in the gateway.
 	Routes Routes
 	// Problems says why the last action on a pod failed, by "namespace/name". Reconcile fills it; runtimes leave it nil.
-	Problems map[string]string
+	Problems map[string]Problem
+	// Notes are what plan.WriteNote wrote, by name: what outlives pods. Reconcile fills it; runtimes leave it nil.
+	Notes map[string]string
+	// Sampled is when the pods that HorizontalPodAutoscalers look at were asked last for what they use (Pod.Metrics); zero
+	// if they were not yet. Reconcile fills it; runtimes leave it zero.
+	Sampled time.Time
 	// HostIP is the host's address as pods see it; empty before the network is made.
 	HostIP string
 	// ServiceCIDR is the slice of the pod network from which ClusterIPs are taken, as "10.89.192.0/18".
 	ServiceCIDR string
+}
+
+// Problem is why an action on a pod failed.
+type Problem struct {
+	// Container is empty if it is the whole pod's.
+	Container string
+	// Reason is upstream's word: CreateContainerConfigError, CreateContainerError, RunContainerError,
+	// PostStartHookError, FailedCreatePodSandBox, FailedMount, … (pkg/kubelet/kuberuntime, pkg/kubelet/events).
+	Reason  string
+	Message string
+}
+
+// PersistentVolume is a volume of Kind Persistent as the engine has it.
+type PersistentVolume struct {
+	// Name on the engine; Labels as Volume.Labels had them when it was made.
+	Name      string
+	Labels    map[string]string
+	CreatedAt time.Time
 }
 
 // Pod is one sandbox with every container attempt that is in it.
@@ -143,8 +204,40 @@ type Pod struct {
 	CreatedAt, StartedAt, FinishedAt time.Time
 	// Containers, sorted by name, then attempt.
 	Containers []Container
-	// Stopping is set by reconcile while it removes the pod. Runtimes leave it false.
+
+	// Reconcile fills these; runtimes leave them zero.
+
+	// Stopping: the pod is being removed.
 	Stopping bool
+	// Written has, for each volume of Kind Files, the hash of what was written last (plan.FilesHash); no entry where
+	// that is not known, as after a restart of the daemon.
+	Written map[string]string
+	// Usage is the size on disk in bytes of the emptyDirs that have a limit, by name, as it was measured last.
+	Usage map[string]int64
+	// Metrics is what its containers used when they were asked last; nil if that is not known of all of them.
+	Metrics *PodMetrics
+}
+
+// PodMetrics is what the containers of a pod use, as k8s.io/metrics has it. Times are of this machine.
+type PodMetrics struct {
+	// At is when they were asked, Window for how long before that CPU is the mean of.
+	At     time.Time
+	Window time.Duration
+	// Containers by name: the app containers and sidecars.
+	Containers map[string]ContainerMetrics
+}
+
+// ContainerMetrics are thousandths of a CPU, rounded up, and bytes.
+type ContainerMetrics struct{ CPU, Memory int64 }
+
+// Stats are those of one container, in CRI's terms.
+type Stats struct {
+	// At is the engine's time.
+	At time.Time
+	// CPU is the time of all cores together since the container started.
+	CPU time.Duration
+	// Memory is the working set in bytes: what is in use, without what the kernel could take back at once.
+	Memory int64
 }
 
 // Container is one attempt of a container.
@@ -160,18 +253,26 @@ type Container struct {
 	Error     string
 	// Image is the reference of the manifest, ImageID the engine's identity of its content.
 	Image, ImageID string
-	// Backoff is what ContainerConfig said when it was created.
-	Backoff time.Duration
+	// Message is the termination message of an exited container, at most 4096 bytes, as its
+	// terminationMessagePath and -Policy ask for.
+	Message string
+	// Backoff and Ephemeral are what ContainerConfig said when it was created.
+	Backoff   time.Duration
+	Ephemeral bool
 
 	// Reconcile fills these from its probes; runtimes leave them zero.
 
+	// Starting: it runs, and its postStart hook does still. Nothing of it is probed until the hook has ended.
+	Starting bool
 	// Started: the startup probe succeeded, or there is none and the container runs.
 	Started bool
-	// Ready: it runs, is started, and its readiness probe succeeds or there is none. ReadySince says for how long.
-	Ready      bool
-	ReadySince time.Time
-	// Unhealthy says why a liveness or startup probe wants the container restarted; empty if none does.
-	Unhealthy string
+	// Ready: it runs, is started, and its readiness probe succeeds or there is none. ReadySince says for how long, and
+	// UnreadySince for how long it has not been ready any more; zero if it never was.
+	Ready                    bool
+	ReadySince, UnreadySince time.Time
+	// Unhealthy says why a liveness or startup probe wants the container restarted; empty if none does. UnhealthyProbe
+	// says which, "liveness" or "startup".
+	Unhealthy, UnhealthyProbe string
 	// NotReady is the last failure of the readiness probe, in words.
 	NotReady string
 }
@@ -212,8 +313,10 @@ type Image struct {
 type SandboxConfig struct {
 	// Pod as the planner wants it; it comes back as Pod.Manifest. It must hold no secret: those are in Volumes.
 	Pod *corev1.Pod
-	// Hostname inside the pod.
-	Hostname string
+	// Hostname inside the pod. With Domain, /etc/hosts has the address as "hostname.domain hostname".
+	Hostname, Domain string
+	// RuntimeHandler is the engine's OCI runtime for all containers of the pod; empty for its default.
+	RuntimeHandler string
 	// Search is the DNS search list; the name server is the gateway.
 	Search []string
 	// Ports published on the host (hostPort).
@@ -229,9 +332,18 @@ type Volume struct {
 	// Memory asks for tmpfs (Files of Secrets, emptyDir with medium Memory). SizeLimit in bytes, 0 for none.
 	Memory    bool
 	SizeLimit int64
-	// HostPath for Kind HostPath; Claim, the volume's name on the engine, for Kind Persistent.
-	HostPath string
-	Claim    string
+	// HostPath and HostPathType for Kind HostPath, and for Kind Persistent if the bytes are at a hostPath: such a volume
+	// is not given to an fsGroup.
+	HostPath     string
+	HostPathType corev1.HostPathType
+	// Claim is the volume's name on the engine, Labels are kept on it, for Kind Persistent.
+	Claim  string
+	Labels map[string]string
+	// Adopted: the volume was made by somebody else and the manifest names it. It must exist, and is never removed.
+	Adopted bool
+	// Options of the engine's local driver ("type", "o", "device") for Kind NFS, and for Kind Persistent where the bytes
+	// are elsewhere; none for a directory of the engine's own.
+	Options map[string]string
 	// Files for Kind Files.
 	Files []File
 }
@@ -241,13 +353,15 @@ type VolumeKind string
 
 // The kinds of Volume.
 const (
-	// EmptyDir lives as long as the pod, mode 0777.
+	// EmptyDir lives as long as the pod, mode 0777 (with an fsGroup, that group's and setgid).
 	EmptyDir VolumeKind = "EmptyDir"
 	// Files lives as long as the pod and holds what WriteVolume put there.
 	Files VolumeKind = "Files"
 	// HostPath is a path of the engine's host.
 	HostPath VolumeKind = "HostPath"
-	// Persistent outlives the pod; only Teardown with volumes removes it.
+	// NFS is a directory of a server.
+	NFS VolumeKind = "NFS"
+	// Persistent outlives the pod; only RemoveVolume and Teardown with volumes remove it.
 	Persistent VolumeKind = "Persistent"
 )
 
@@ -280,6 +394,15 @@ type ContainerConfig struct {
 	TTY              bool
 	// GracePeriod the engine grants when it stops the container by itself (its own shutdown).
 	GracePeriod time.Duration
+	// StopSignal, as SIGUSR1; empty for the image's, or SIGTERM.
+	StopSignal string
+	// TerminationMessagePath and -Policy say where Container.Message comes from.
+	TerminationMessagePath   string
+	TerminationMessagePolicy corev1.TerminationMessagePolicy
+	// Ephemeral: a container for debugging that is in no manifest. Target is the ID of the container whose processes it
+	// sees; empty for none.
+	Ephemeral bool
+	Target    string
 }
 
 // EnvVar is a variable with its value, which may be secret: never print it.
@@ -291,11 +414,15 @@ type Mount struct {
 	Path     string
 	SubPath  string
 	ReadOnly bool
+	// Recursive: what is mounted below is read-only, too (recursiveReadOnly).
+	Recursive corev1.RecursiveReadOnlyMode
+	// Propagation of mounts between the host and the container; empty is None.
+	Propagation corev1.MountPropagationMode
 }
 
 // Routes are the Services with their addresses, and what is behind them.
 type Routes struct {
-	// Services with spec.clusterIP filled in.
+	// Services with spec.clusterIP filled in. What they hold is shared with the manifests and must not be changed.
 	Services []*corev1.Service
 	// Endpoints carry the label kubernetes.io/service-name and conditions ready, serving, terminating, as
 	// k8s.io/api/discovery/v1 defines them.
@@ -317,3 +444,34 @@ type LogOptions struct {
 	Tail  int
 	Since time.Time
 }
+
+// Credential is a login of a registry.
+type Credential struct {
+	// Registry as it is written in a dockerconfigjson Secret: "registry.example.com", "https://index.docker.io/v1/",
+	// "*.example.com/team". Never print the rest.
+	Registry                     string
+	Username, Password           string
+	IdentityToken, RegistryToken string
+}
+
+// ExecOptions say what to run in a container.
+type ExecOptions struct {
+	Command []string
+	// Stdin may be nil; a read of it may be under way still when Exec returns. TTY gives the command a terminal, as large
+	// as Resize says; its output is all stdout then.
+	Stdin  io.Reader
+	TTY    bool
+	Resize <-chan TerminalSize
+}
+
+// AttachOptions say how to connect to a container's main process.
+type AttachOptions struct {
+	// Stdin may be nil; a read of it may be under way still when Attach returns.
+	Stdin  io.Reader
+	Resize <-chan TerminalSize
+	// Logs asks for what the container has written so far, before what it writes from now on.
+	Logs bool
+}
+
+// TerminalSize is a terminal's, in characters.
+type TerminalSize struct{ Width, Height uint16 }

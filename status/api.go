@@ -13,6 +13,7 @@ const (
 	apiStatus    = "/api/v1/status"
 	apiRevisions = "/api/v1/revisions"
 	apiDiff      = "/api/v1/diff"
+	apiEvents    = "/api/v1/events"
 	apiPods      = "/api/v1/pods"
 	apiWatch     = "/api/v1/watch"
 	apiPlan      = "/api/v1/plan"
@@ -20,6 +21,9 @@ const (
 	apiRollback  = "/api/v1/rollback"
 	apiResume    = "/api/v1/resume"
 	apiShutdown  = "/api/v1/shutdown"
+	apiExec      = "/api/v1/exec"
+	apiAttach    = "/api/v1/attach"
+	apiDebug     = "/api/v1/debug"
 )
 
 // Limits of a page of revisions.
@@ -28,9 +32,16 @@ const (
 	maxRevisions     = 500
 )
 
-// revisionList and diffList are objects rather than arrays so that they can grow.
+// maxObjectEvents is how many events are shown of one object.
+const maxObjectEvents = 50
+
+// revisionList, eventList and diffList are objects rather than arrays so that they can grow.
 type revisionList struct {
 	Revisions []Revision `json:"revisions"`
+}
+
+type eventList struct {
+	Events []Event `json:"events"`
 }
 
 type diffList struct {
@@ -55,6 +66,11 @@ func routeAPI(mux *http.ServeMux, reader Reader) {
 	mux.HandleFunc("GET "+apiDiff, func(w http.ResponseWriter, r *http.Request) {
 		diffs, err := reader.Diff(r.Context(), r.FormValue("from"), r.FormValue("to"))
 		answer(w, diffList{orEmpty(diffs)}, err)
+	})
+	mux.HandleFunc("GET "+apiEvents, func(w http.ResponseWriter, r *http.Request) {
+		object := Ref{Kind: r.FormValue("kind"), Namespace: r.FormValue("namespace"), Name: r.FormValue("name")}
+		events, err := reader.Events(r.Context(), object, maxObjectEvents)
+		answer(w, eventList{orEmpty(events)}, err)
 	})
 	mux.HandleFunc("GET "+apiPods+"/{namespace}/{name}/log", func(w http.ResponseWriter, r *http.Request) {
 		serveLog(w, r, reader)

@@ -3,6 +3,7 @@ package status
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"time"
 )
@@ -29,6 +30,8 @@ type History interface {
 	// Revisions returns at most limit revisions, newest first, with numbers below before (0: from the newest).
 	Revisions(ctx context.Context, before uint64, limit int) ([]Revision, error)
 	Revision(ctx context.Context, rev string) (RevisionDetail, error)
+	// Events returns at most limit events of one object, newest first. A Snapshot has the newest of all objects.
+	Events(ctx context.Context, object Ref, limit int) ([]Event, error)
 	// Diff compares two revisions. An empty from is the one before to; an empty to is the one that runs.
 	Diff(ctx context.Context, from, to string) ([]ObjectDiff, error)
 }
@@ -45,6 +48,18 @@ type Controller interface {
 	Resume(ctx context.Context) error
 	// Shutdown ends the daemon. Pods keep running.
 	Shutdown(ctx context.Context) error
+	Sessions
+}
+
+// Sessions lead into containers. A session ends with its ctx: a command is killed then, a container runs on.
+type Sessions interface {
+	// Exec runs a command in a running container and returns its exit code.
+	Exec(ctx context.Context, request ExecRequest, streams Streams) (exitCode int, err error)
+	// Attach connects to the main process of a container. It returns the exit code of a container that has ended, and 0
+	// for one that runs on.
+	Attach(ctx context.Context, request AttachRequest, streams Streams) (exitCode int, err error)
+	// Debug adds a container to a pod and returns when it runs.
+	Debug(ctx context.Context, request DebugRequest) error
 }
 
 // LogRequest says whose log is wanted, and which part.
@@ -61,6 +76,52 @@ type LogRequest struct {
 	// Since is zero for the whole log.
 	Since time.Time
 }
+
+// ContainerName names a container of a pod.
+type ContainerName struct {
+	Namespace string `json:"namespace"`
+	Pod       string `json:"pod"`
+	// Container may be empty if the pod has only one, or an annotation that says which is the default.
+	Container string `json:"container,omitempty"`
+}
+
+// ExecRequest says what to run where. Stdin tells that there is input, TTY that the command wants a terminal.
+type ExecRequest struct {
+	ContainerName
+	Command []string `json:"command"`
+	Stdin   bool     `json:"stdin,omitempty"`
+	TTY     bool     `json:"tty,omitempty"`
+}
+
+// AttachRequest says to what to attach. Logs asks for what was written before.
+type AttachRequest struct {
+	ContainerName
+	Stdin bool `json:"stdin,omitempty"`
+	TTY   bool `json:"tty,omitempty"`
+	Logs  bool `json:"logs,omitempty"`
+}
+
+// DebugRequest describes the container to add; ContainerName.Container is its name. Target is the container whose
+// processes it sees; empty for none. Without a command it runs the image's.
+type DebugRequest struct {
+	ContainerName
+	Image   string   `json:"image"`
+	Command []string `json:"command,omitempty"`
+	Target  string   `json:"target,omitempty"`
+	Stdin   bool     `json:"stdin,omitempty"`
+	TTY     bool     `json:"tty,omitempty"`
+}
+
+// Streams are the caller's ends of a session. Stdin and Resize may be nil; a read of Stdin may be under way still when the
+// session is over. With a terminal, everything goes to Stdout.
+type Streams struct {
+	Stdin          io.Reader
+	Stdout, Stderr io.Writer
+	Resize         <-chan TerminalSize
+}
+
+// TerminalSize is a terminal's, in characters.
+type TerminalSize struct{ Width, Height uint16 }
 
 // PlanRequest says what to plan for: a revision, or rendered manifests, or with neither the newest commit.
 type PlanRequest struct {
@@ -95,3 +156,20 @@ var (
 	// ErrUnavailable: not yet, or not now; ask again.
 	ErrUnavailable = errors.New("unavailable")
 )
+
+// wordedError is of a kind, for errors.Is, and has words of its own. kind may be nil.
+type wordedError struct{ err, kind error }
+
+func (e *wordedError) Error() string { return e.err.Error() }
+
+func (e *wordedError) Unwrap() []error {
+	if e.kind == nil {
+		return []error{e.err}
+	}
+	return []error{e.err, e.kind}
+}
+
+// Errorf is an error of a kind, in words that need not name it.
+func Errorf(kind error, format string, args ...any) error {
+	return &wordedError{fmt.Errorf(format, args...), kind}
+}

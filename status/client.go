@@ -1,6 +1,7 @@
 package status
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -105,6 +106,13 @@ func (c *Client) Logs(ctx context.Context, request LogRequest, w io.Writer) erro
 	return nil
 }
 
+// Events implements History. The daemon has a limit of its own.
+func (c *Client) Events(ctx context.Context, object Ref, limit int) ([]Event, error) {
+	query := url.Values{"kind": {object.Kind}, "namespace": {object.Namespace}, "name": {object.Name}}
+	list, err := call[eventList](ctx, c, http.MethodGet, apiEvents+"?"+query.Encode(), nil)
+	return list.Events[:min(len(list.Events), limit)], err
+}
+
 // Revisions implements History.
 func (c *Client) Revisions(ctx context.Context, before uint64, limit int) ([]Revision, error) {
 	query := url.Values{"before": {strconv.FormatUint(before, 10)}, "limit": {strconv.Itoa(limit)}}
@@ -152,6 +160,106 @@ func (c *Client) Shutdown(ctx context.Context) error {
 	return err
 }
 
+// Exec implements Sessions.
+func (c *Client) Exec(ctx context.Context, request ExecRequest, streams Streams) (int, error) {
+	return c.session(ctx, apiExec, request, streams)
+}
+
+// Attach implements Sessions.
+func (c *Client) Attach(ctx context.Context, request AttachRequest, streams Streams) (int, error) {
+	return c.session(ctx, apiAttach, request, streams)
+}
+
+// Debug implements Sessions.
+func (c *Client) Debug(ctx context.Context, request DebugRequest) error {
+	_, err := call[struct{}](ctx, c, http.MethodPost, apiDebug, request)
+	return err
+}
+
+// session upgrades a connection and exchanges frames over it until the daemon says how it ended.
+func (c *Client) session(ctx context.Context, path string, request any, streams Streams) (int, error) {
+	body, err := json.Marshal(request)
+	if err != nil {
+		return 0, fmt.Errorf("encode request: %w", err)
+	}
+	response, err := c.send(ctx, http.MethodPost, path, bytes.NewReader(body), http.Header{
+		"Connection": {"Upgrade"}, "Upgrade": {sessionProtocol},
+	})
+	if err != nil {
+		return 0, err
+	}
+	defer response.Body.Close()
+	conn, ok := response.Body.(io.ReadWriteCloser)
+	if !ok {
+		return 0, errors.New("the daemon did not begin the session: it may be older than this command")
+	}
+	defer context.AfterFunc(ctx, func() { conn.Close() })()
+	ended := make(chan struct{})
+	defer close(ended)
+	frames := &frameWriter{w: conn}
+	if streams.Stdin != nil {
+		go sendInput(frames, streams.Stdin)
+	}
+	go sendSizes(frames, streams.Resize, ended)
+	code, err := receiveOutput(conn, streams)
+	if ctx.Err() != nil {
+		return 0, context.Cause(ctx)
+	}
+	return code, err
+}
+
+// sendInput sends what is read, and its end.
+func sendInput(frames *frameWriter, stdin io.Reader) {
+	if _, err := io.Copy(frames.stream(frameStdin), stdin); err == nil {
+		_ = frames.send(frameStdin, nil) // the session may be over
+	}
+}
+
+func sendSizes(frames *frameWriter, sizes <-chan TerminalSize, ended <-chan struct{}) {
+	for {
+		select {
+		case size, open := <-sizes:
+			if !open || frames.resize(size) != nil {
+				return
+			}
+		case <-ended:
+			return
+		}
+	}
+}
+
+// receiveOutput writes what comes until the last frame.
+func receiveOutput(conn io.Reader, streams Streams) (exitCode int, err error) {
+	in := bufio.NewReaderSize(conn, maxFrame)
+	for {
+		kind, payload, err := readFrame(in)
+		switch {
+		case err != nil:
+			return 0, fmt.Errorf("the daemon broke off the session: %w", err)
+		case kind == frameStdout:
+			_, err = streams.Stdout.Write(payload)
+		case kind == frameStderr:
+			_, err = streams.Stderr.Write(payload)
+		case kind == frameEnd:
+			return decodeEnd(payload)
+		}
+		if err != nil {
+			return 0, fmt.Errorf("write output: %w", err)
+		}
+	}
+}
+
+func decodeEnd(payload []byte) (exitCode int, err error) {
+	var end sessionEnd
+	if err := json.Unmarshal(payload, &end); err != nil {
+		return 0, fmt.Errorf("read the end of the session: %w", err)
+	}
+	if end.Error != "" {
+		return 0, &wordedError{errors.New(end.Error), kindOf(end.Code)}
+	}
+	return end.ExitCode, nil
+}
+
 // call sends in (unless nil) as JSON and reads the answer.
 func call[T any](ctx context.Context, c *Client, method, path string, in any) (out T, err error) {
 	var body io.Reader
@@ -175,11 +283,16 @@ func call[T any](ctx context.Context, c *Client, method, path string, in any) (o
 
 // do sends a request; an answer that is not a success is an error.
 func (c *Client) do(ctx context.Context, method, path string, body io.Reader) (*http.Response, error) {
+	return c.send(ctx, method, path, body, http.Header{})
+}
+
+func (c *Client) send(ctx context.Context, method, path string, body io.Reader, header http.Header) (*http.Response, error) {
 	request, err := http.NewRequestWithContext(ctx, method, "http://localhost"+path, body)
 	if err != nil {
 		return nil, fmt.Errorf("ask the daemon: %w", err)
 	}
-	request.Header.Set("Content-Type", "application/json")
+	header.Set("Content-Type", "application/json")
+	request.Header = header
 	response, err := c.http.Do(request)
 	if err != nil {
 		return nil, c.explain(ctx, err)
@@ -208,26 +321,12 @@ func (c *Client) explain(ctx context.Context, err error) error {
 	return fmt.Errorf("ask the daemon at %s: %w", c.socket, err)
 }
 
-// remoteError has the daemon's words and, for errors.Is, the kind of error that its code stands for.
-type remoteError struct {
-	message string
-	kind    error
-}
-
-func (e *remoteError) Error() string { return e.message }
-func (e *remoteError) Unwrap() error { return e.kind }
-
 func readProblem(response *http.Response) error {
-	err := &remoteError{message: "the daemon answers " + response.Status}
-	for _, c := range codes {
-		if c.code == response.StatusCode {
-			err.kind = c.err
-		}
-	}
+	message := "the daemon answers " + response.Status
 	var p problem
 	body, readErr := io.ReadAll(io.LimitReader(response.Body, 1<<20))
 	if readErr == nil && json.Unmarshal(body, &p) == nil && strings.TrimSpace(p.Error) != "" {
-		err.message = p.Error
+		message = p.Error
 	}
-	return err
+	return &wordedError{errors.New(message), kindOf(response.StatusCode)}
 }

@@ -45,6 +45,8 @@ func TestTheClientSaysWhatTheDaemonSays(t *testing.T) {
 		{"status", func() (any, error) { return client.Snapshot(ctx) }, func() (any, error) { return f.Snapshot(ctx) }},
 		{"revisions", func() (any, error) { return client.Revisions(ctx, 14, 2) }, func() (any, error) { return f.Revisions(ctx, 14, 2) }},
 		{"revision", func() (any, error) { return client.Revision(ctx, "r13") }, func() (any, error) { return f.Revision(ctx, "r13") }},
+		{"events", func() (any, error) { return client.Events(ctx, f.snapshot.Events[0].Object, 5) },
+			func() (any, error) { return f.Events(ctx, f.snapshot.Events[0].Object, 5) }},
 		{"diff", func() (any, error) { return client.Diff(ctx, "12", "r13") }, func() (any, error) { return f.Diff(ctx, "12", "r13") }},
 		{"rollback", func() (any, error) { return client.Rollback(ctx, "r11", "prices are wrong") },
 			func() (any, error) { return f.Rollback(ctx, "r11", "prices are wrong") }},

@@ -50,6 +50,7 @@ func NewControl(reader Reader, controller Controller) http.Handler {
 	mux.HandleFunc("POST "+apiShutdown, func(w http.ResponseWriter, r *http.Request) {
 		answer(w, struct{}{}, controller.Shutdown(r.Context()))
 	})
+	routeSessions(mux, controller)
 	// Should somebody forward the socket to a port after all, no page in a browser can use the verbs.
 	return secured(http.NewCrossOriginProtection().Handler(mux))
 }

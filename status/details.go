@@ -102,7 +102,8 @@ type podPage struct {
 // containerView is a container with the end of its log.
 type containerView struct {
 	Container
-	Log string
+	Begun bool
+	Log   string
 	// LogError says why there is no log; LogPath is where all of it is.
 	LogError string
 	LogPath  string
@@ -113,11 +114,9 @@ func newPodPage(ctx context.Context, live Live, snapshot Snapshot, pod Pod) podP
 	ctx, cancel := context.WithTimeout(ctx, tailTimeout)
 	defer cancel()
 	for _, c := range pod.Containers {
-		view := containerView{Container: c, LogPath: logPath(pod, c.Name)}
-		text, err := tail(ctx, live, pod, c.Name)
-		view.Log = cleanLog(text)
-		if err != nil {
-			view.LogError = clean(err.Error())
+		view := containerView{Container: c, Begun: begun(c), LogPath: logPath(pod, c.Name)}
+		if view.Begun {
+			view.Log, view.LogError = lastLines(ctx, live, pod, c.Name)
 		}
 		page.Containers = append(page.Containers, view)
 	}
@@ -132,6 +131,15 @@ func newPodPage(ctx context.Context, live Live, snapshot Snapshot, pod Pod) podP
 func logPath(p Pod, container string) string {
 	return apiPods + "/" + url.PathEscape(p.Namespace) + "/" + url.PathEscape(p.Name) +
 		"/log?container=" + url.QueryEscape(container)
+}
+
+// lastLines is the end of a container's log, or why there is none, fit to be shown.
+func lastLines(ctx context.Context, live Live, p Pod, container string) (log, problem string) {
+	text, err := tail(ctx, live, p, container)
+	if err != nil {
+		problem = clean(err.Error())
+	}
+	return cleanLog(text), problem
 }
 
 // tail reads the last lines of a container's log.

@@ -21,6 +21,8 @@ type fake struct {
 	watched chan struct{}
 	ended   chan struct{}
 	calls   []string
+	// session is what Exec and Attach do; nil for nothing.
+	session func(ctx context.Context, streams Streams) (int, error)
 }
 
 func newFake() *fake {
@@ -48,6 +50,15 @@ func (f *fake) noted() string {
 }
 
 func (f *fake) Snapshot(context.Context) (Snapshot, error) { return f.snapshot, f.err }
+
+func (f *fake) Events(_ context.Context, object Ref, _ int) (events []Event, err error) {
+	for _, e := range f.snapshot.Events {
+		if e.Object == object {
+			events = append(events, e)
+		}
+	}
+	return events, f.err
+}
 
 func (f *fake) Watch(ctx context.Context) (<-chan struct{}, error) {
 	out := make(chan struct{})
@@ -125,3 +136,25 @@ func (f *fake) Rollback(_ context.Context, rev, reason string) (Revision, error)
 func (f *fake) Resume(context.Context) error { f.note("resume"); return f.err }
 
 func (f *fake) Shutdown(context.Context) error { f.note("shutdown"); return f.err }
+
+func (f *fake) Exec(ctx context.Context, request ExecRequest, streams Streams) (int, error) {
+	f.note("exec %+v", request)
+	return f.inside(ctx, streams)
+}
+
+func (f *fake) Attach(ctx context.Context, request AttachRequest, streams Streams) (int, error) {
+	f.note("attach %+v", request)
+	return f.inside(ctx, streams)
+}
+
+func (f *fake) inside(ctx context.Context, streams Streams) (int, error) {
+	if f.session == nil || f.err != nil {
+		return 0, f.err
+	}
+	return f.session(ctx, streams)
+}
+
+func (f *fake) Debug(_ context.Context, request DebugRequest) error {
+	f.note("debug %+v", request)
+	return f.err
+}

@@ -149,6 +149,7 @@ func TestHostileStringsDoNotReachTheTerminal(t *testing.T) {
 		var out strings.Builder
 		if err := errors.Join(
 			WriteStatus(&out, daemon.snapshot, noon),
+			WritePod(&out, daemon.snapshot, Ref{"Pod", clean(attack), clean(attack)}, noon),
 			WriteHistory(&out, daemon.snapshot.Revisions, noon),
 			WriteRevision(&out, RevisionDetail{daemon.snapshot.Revisions[1], ""}, noon),
 			WritePlan(&out, PlanResult{Actions: []PlannedAction{{attack, attack}}, Warnings: []string{attack}}),

@@ -134,10 +134,17 @@ func depth(owner *Ref, owners map[Ref]*Ref) int {
 	return d
 }
 
+// readyNames are what the column Ready shows: a workload has 2/3 of its pods, a Job has completed 2/3, a claim is Bound,
+// an autoscaler is at 45%/80%.
+var readyNames = []string{"ready", "completions", "status", "targets"}
+
 func newObjectRow(o Object, depth int) objectRow {
-	row := objectRow{Object: o, Depth: depth, Ready: o.Summary["ready"]}
+	row := objectRow{Object: o, Depth: depth}
+	for _, name := range readyNames {
+		row.Ready = cmp.Or(row.Ready, o.Summary[name])
+	}
 	for _, name := range sortedKeys(o.Summary) {
-		if value := o.Summary[name]; name != "ready" && value != "" {
+		if value := o.Summary[name]; value != "" && !slices.Contains(readyNames, name) {
 			row.Details = append(row.Details, detail{name, value})
 		}
 	}

@@ -20,12 +20,15 @@ var templates embed.FS
 
 // pages holds every template, parsed when the program starts.
 var pages = template.Must(template.New("").Funcs(template.FuncMap{
-	"absolute": absolute,
-	"duration": took,
-	"lower":    lower,
-	"plural":   plural,
-	"shorten":  shorten,
-	"tone":     tone,
+	"absolute":      absolute,
+	"containerKind": containerKind,
+	"containerTone": containerTone,
+	"duration":      took,
+	"lower":         lower,
+	"past":          past,
+	"plural":        plural,
+	"shorten":       shorten,
+	"tone":          tone,
 }).ParseFS(templates, "templates/*.html"))
 
 // layout is what the frame of every page shows.
@@ -133,6 +136,12 @@ func (s site) pod(w http.ResponseWriter, r *http.Request) {
 		s.problem(w, r, fmt.Errorf("%s: %w", ref, ErrNotFound))
 		return
 	}
+	events, err := s.reader.Events(r.Context(), ref, maxObjectEvents)
+	if err != nil {
+		s.problem(w, r, err)
+		return
+	}
+	snapshot.Events = cleaned(events)
 	s.render(w, r, http.StatusOK, "pod.html", newPodPage(r.Context(), s.reader, snapshot, pods[i]))
 }
 

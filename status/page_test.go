@@ -14,16 +14,19 @@ import (
 
 // everyPage are the addresses of all kinds of pages.
 var everyPage = []string{
-	"/", "/?health=Stalled&text=cache", "/revisions", "/revisions/13", "/pods/shop/cache-7d9f8-x2x9c", "/nowhere",
+	"/", "/?health=Stalled&text=cache", "/revisions", "/revisions/13", "/pods/shop/cache-7d9f8-x2x9c",
+	"/pods/shop/import-x7k2p", "/pods/shop/report-5f6d7-b8c9d", "/nowhere",
 }
 
 func TestPagesLookAsTheyDid(t *testing.T) {
 	for path, file := range map[string]string{
-		"/":                            "overview.html",
-		"/revisions?before=14&limit=2": "revisions.html",
-		"/revisions/r13":               "revision.html",
-		"/pods/shop/cache-7d9f8-x2x9c": "pod.html",
-		"/pods/shop/gone":              "problem.html",
+		"/":                             "overview.html",
+		"/revisions?before=14&limit=2":  "revisions.html",
+		"/revisions/r13":                "revision.html",
+		"/pods/shop/cache-7d9f8-x2x9c":  "pod.html",
+		"/pods/shop/import-x7k2p":       "pod-initializing.html",
+		"/pods/shop/report-5f6d7-b8c9d": "pod-pending.html",
+		"/pods/shop/gone":               "problem.html",
 	} {
 		t.Run(file, func(t *testing.T) {
 			golden(t, file, get(t, NewPage(newFake()), path).Body.Bytes())

@@ -33,6 +33,16 @@ func codeOf(err error) int {
 	return http.StatusInternalServerError
 }
 
+// kindOf is the error that a code stands for; nil if it is none of ours.
+func kindOf(code int) error {
+	for _, c := range codes {
+		if c.code == code {
+			return c.err
+		}
+	}
+	return nil
+}
+
 // writeJSON answers with value, indented, for people with curl read it too.
 func writeJSON(w http.ResponseWriter, value any) {
 	body, err := json.MarshalIndent(value, "", "  ")

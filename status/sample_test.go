@@ -84,6 +84,10 @@ func sampleObjects() []Object {
 		{Ref: oldCache, Health: Ready, Owner: &cache, Summary: map[string]string{"ready": "1/1"}},
 		{Ref: podRef("cache-7d9f8-x2x9c"), Health: Stalled, Owner: &newCache, Message: "container cache: CrashLoopBackOff: exit code 2"},
 		{Ref: podRef("cache-5c4d7-aa8bb"), Health: Ready, Owner: &oldCache},
+		{Ref: Ref{"Job", "shop", "migrate"}, Health: Ready, Summary: map[string]string{
+			"completions": "1/1", "duration": "4s", "images": "registry.example.com/shop/migrate:42"}},
+		{Ref: Ref{"PersistentVolumeClaim", "shop", "reports"}, Health: Ready, Summary: map[string]string{
+			"status": "Bound", "volume": "podyard_shop_claim_shop_reports", "capacity": "1Gi", "accessModes": "RWO"}},
 		{Ref: Ref{"Service", "shop", "web"}, Health: Ready, Summary: map[string]string{"clusterIP": "10.89.192.7", "ports": "80/TCP", "endpoints": "2"}},
 		{Ref: Ref{"HorizontalPodAutoscaler", "shop", "web"}, Health: Unsupported, Message: "autoscaling needs metrics that Podyard does not collect"},
 		{Ref: Ref{"Service", "monitoring", "probe"}, Health: Ready, Summary: map[string]string{"clusterIP": "10.89.192.9", "ports": "9115/TCP"}},
@@ -91,7 +95,7 @@ func sampleObjects() []Object {
 }
 
 func samplePods() []Pod {
-	code := 2
+	code, zero, interrupt := 2, 0, 130
 	running := func(name, image string) Container {
 		return Container{Name: name, Image: image, ImageID: "sha256:4f2a91c0d3b7e85566778899aabbccddeeff00112233445566778899aabbccdd",
 			State: "Running", Ready: true, Started: before(3 * time.Hour)}
@@ -105,7 +109,28 @@ func samplePods() []Pod {
 			Restarts: 3, Created: before(22 * time.Second), Owner: owner("cache-7d9f8"),
 			Containers: []Container{{Name: "cache", Image: "registry.example.com/shop/cache:8", ImageID: "sha256:0a1b2c3d4e5f60718293a4b5c6d7e8f900112233445566778899aabbccddeeff",
 				State: "Waiting", Reason: "CrashLoopBackOff", Message: "back-off 40s restarting failed container cache",
-				Restarts: 3, Started: before(6 * time.Second), Finished: before(5 * time.Second), ExitCode: &code}}},
+				Restarts: 3, Started: before(6 * time.Second), Finished: before(5 * time.Second), ExitCode: &code,
+				Last: &Ending{Reason: "Error", Message: "unknown directive \"maxmemory-polcy\"\n", ExitCode: 2, Started: before(6 * time.Second), Finished: before(5 * time.Second)}}}},
+		{Namespace: "shop", Name: "import-x7k2p", State: "Init:2/3", Phase: "Pending", Sandbox: "Running", Ready: "1/2", IP: "10.89.0.15", QOSClass: "Burstable",
+			Message: "init container fetch: it has not ended yet", Health: Reconciling, Created: before(40 * time.Second),
+			Conditions: []metav1.Condition{
+				{Type: "Initialized", Status: "False", Reason: "ContainersNotInitialized", Message: "containers with incomplete status: [fetch]", LastTransitionTime: metav1.NewTime(before(40 * time.Second))},
+				{Type: "Ready", Status: "False", Reason: "ContainersNotReady", Message: "containers with unready status: [import]", LastTransitionTime: metav1.NewTime(before(40 * time.Second))},
+				{Type: "PodScheduled", Status: "True", LastTransitionTime: metav1.NewTime(before(40 * time.Second))},
+			},
+			Containers: []Container{
+				{Name: "migrate", Init: true, Image: "registry.example.com/shop/migrate:3", State: "Terminated", Reason: "Completed", Ready: true,
+					Started: before(39 * time.Second), Finished: before(31 * time.Second), ExitCode: &zero},
+				{Name: "proxy", Init: true, Sidecar: true, Image: "registry.example.com/tools/proxy:2", State: "Running", Ready: true, Started: before(30 * time.Second)},
+				{Name: "fetch", Init: true, Image: "registry.example.com/shop/fetch:3", State: "Running", Started: before(29 * time.Second)},
+				{Name: "import", Image: "registry.example.com/shop/import:3", State: "Waiting", Reason: "PodInitializing"},
+				{Name: "debugger-4xk7p", Ephemeral: true, Image: "busybox:1.37", State: "Terminated", Reason: "Error", Started: before(20 * time.Second), Finished: before(10 * time.Second), ExitCode: &interrupt},
+			}},
+		{Namespace: "shop", Name: "report-5f6d7-b8c9d", State: "Pending", Phase: "Pending", Ready: "0/1", QOSClass: "BestEffort", Owner: owner("report-5f6d7"),
+			Health: Stalled, Message: "this host's labels do not satisfy its nodeSelector: podyard run --node-label KEY=VALUE adds some",
+			Conditions: []metav1.Condition{{Type: "PodScheduled", Status: "False", Reason: "Unschedulable", LastTransitionTime: metav1.NewTime(before(24 * time.Second)),
+				Message: "0/1 nodes are available: 1 node(s) didn't match Pod's node affinity/selector."}},
+			Containers: []Container{{Name: "report", Image: "registry.example.com/shop/report:1", State: "Waiting"}}},
 		{Namespace: "shop", Name: "web-5d4f8-2m7rt", IP: "10.89.0.12", State: "Running", Sandbox: "Running", Ready: "2/2",
 			Created: before(3 * time.Hour), Owner: owner("web-5d4f8"),
 			Containers: []Container{running("web", "registry.example.com/shop/web:42"), running("log-shipper", "registry.example.com/tools/shipper:1.4")}},

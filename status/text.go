@@ -167,7 +167,11 @@ func writeObjects(w io.Writer, s Snapshot, _ time.Time) error {
 	for _, group := range groups {
 		for _, o := range group.Objects {
 			name := strings.Repeat("  ", o.Depth) + o.Kind + " " + o.Name
-			t.row(cmp.Or(o.Namespace, "-"), name, string(o.Health), cmp.Or(o.Ready, "-"), o.Message)
+			message := o.Message
+			if volume := o.Summary["volume"]; message == "" && volume != "" {
+				message = "volume " + volume
+			}
+			t.row(cmp.Or(o.Namespace, "-"), name, string(o.Health), cmp.Or(o.Ready, "-"), message)
 		}
 	}
 	return t.printBelow(w, "")
@@ -175,8 +179,11 @@ func writeObjects(w io.Writer, s Snapshot, _ time.Time) error {
 
 func writePods(w io.Writer, s Snapshot, now time.Time) error {
 	t := newTable("NAMESPACE", "POD", "READY", "STATE", "RESTARTS", "AGE", "IP")
-	for _, p := range s.Pods {
+	for _, p := range withHealth(s.Pods, s.Objects) {
 		t.row(p.Namespace, p.Name, p.Ready, p.State, fmt.Sprint(p.Restarts), age(p.Created, now), cmp.Or(p.IP, "-"))
+		if severity(p.Health) > 0 {
+			t.note(p.Message)
+		}
 	}
 	return t.printBelow(w, "")
 }

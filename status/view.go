@@ -182,22 +182,30 @@ type Object struct {
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
 }
 
-// Pod is one pod as the engine runs it.
+// Pod is one pod as the engine runs it, or as it is wanted and waits to be created.
 type Pod struct {
 	Namespace string `json:"namespace"`
 	Name      string `json:"name"`
 	IP        string `json:"ip,omitempty"`
 	Health    Health `json:"health,omitempty"`
-	// State is the word kubectl prints: "Running", "CrashLoopBackOff", "Completed". Message says why.
+	// State is the word kubectl prints: "Running", "Init:0/2", "CrashLoopBackOff", "Completed". Message says why.
 	State   string `json:"state"`
 	Message string `json:"message,omitempty"`
-	// Sandbox is the state of the pod's sandbox: "Running", "Exited", "Missing".
+	// Phase and Reason are those of Kubernetes: "Pending", "Running", "Succeeded", "Failed"; "Evicted".
+	Phase  string `json:"phase,omitempty"`
+	Reason string `json:"reason,omitempty"`
+	// Sandbox is the state of the pod's sandbox: "Running", "Exited", "Missing"; empty before there is one.
 	Sandbox string `json:"sandbox,omitempty"`
-	// Ready counts containers, as "1/1".
-	Ready      string      `json:"ready"`
-	Restarts   int         `json:"restarts"`
-	Created    time.Time   `json:"created,omitzero"`
-	Owner      *Ref        `json:"owner,omitempty"`
+	// Ready counts app containers and sidecars, as "1/1".
+	Ready    string    `json:"ready"`
+	Restarts int       `json:"restarts"`
+	Created  time.Time `json:"created,omitzero"`
+	Owner    *Ref      `json:"owner,omitempty"`
+	// HostIP is the host's address as pods see it; QOSClass is "Guaranteed", "Burstable" or "BestEffort".
+	HostIP     string             `json:"hostIP,omitempty"`
+	QOSClass   string             `json:"qosClass,omitempty"`
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
+	// Containers in the order of their start: init containers, app containers, those added by podyard debug.
 	Containers []Container `json:"containers"`
 }
 
@@ -207,11 +215,15 @@ func (p Pod) Ref() Ref { return Ref{Kind: "Pod", Namespace: p.Namespace, Name: p
 // Container is the latest attempt of one container of a pod.
 type Container struct {
 	Name string `json:"name"`
-	Init bool   `json:"init,omitempty"`
+	// Init is set for sidecars too; Ephemeral for what podyard debug has added.
+	Init      bool `json:"init,omitempty"`
+	Sidecar   bool `json:"sidecar,omitempty"`
+	Ephemeral bool `json:"ephemeral,omitempty"`
 	// Image is the reference of the manifest, ImageID what it meant when the container was created.
 	Image   string `json:"image"`
 	ImageID string `json:"imageID,omitempty"`
-	// State is "Waiting", "Running" or "Terminated"; Reason the word for it, Message the sentence.
+	// State is "Waiting", "Running" or "Terminated"; Reason the word for it, Message the sentence: of one that runs, which
+	// probe failed last.
 	State    string    `json:"state"`
 	Reason   string    `json:"reason,omitempty"`
 	Message  string    `json:"message,omitempty"`
@@ -221,6 +233,20 @@ type Container struct {
 	Finished time.Time `json:"finished,omitzero"`
 	// ExitCode is that of the attempt that ended last; nil if none has ended.
 	ExitCode *int `json:"exitCode,omitempty"`
+	// Last is how the attempt before this one ended; nil if there was none.
+	Last *Ending `json:"last,omitempty"`
+	// Stdin and TTY tell what podyard attach can have.
+	Stdin bool `json:"stdin,omitempty"`
+	TTY   bool `json:"tty,omitempty"`
+}
+
+// Ending is how an attempt of a container ended. Message is its termination message, or the engine's words.
+type Ending struct {
+	Reason   string    `json:"reason,omitempty"`
+	Message  string    `json:"message,omitempty"`
+	ExitCode int       `json:"exitCode"`
+	Started  time.Time `json:"started,omitzero"`
+	Finished time.Time `json:"finished,omitzero"`
 }
 
 // Event is something that happened, Count times, Time being the last.

@@ -169,12 +169,45 @@ func podHealth(p Pod, objects map[Ref]Object) Health {
 	if p.State == "Completed" || p.State == "Succeeded" {
 		return Ready
 	}
-	waiting := slices.ContainsFunc(p.Containers, func(c Container) bool { return !c.Init && !c.Ready })
+	waiting := slices.ContainsFunc(p.Containers, func(c Container) bool { return !c.Init && !c.Ephemeral && !c.Ready })
 	if waiting || len(p.Containers) == 0 {
 		return Reconciling
 	}
 	return Ready
 }
+
+// containerTone is the tone of a container: it is in trouble if it waits or ended for any reason but the usual ones. One
+// for debugging may end as it likes.
+func containerTone(c Container) string {
+	switch {
+	case c.Ready, c.State == "Terminated" && c.Reason == "Completed":
+		return "ready"
+	case c.State == "Running", c.Reason == "", c.Reason == "ContainerCreating", c.Reason == "PodInitializing":
+		return "reconciling"
+	case c.Ephemeral:
+		return "neutral"
+	}
+	return "stalled"
+}
+
+// containerKind names a container by its part in the pod.
+func containerKind(c Container) string {
+	switch {
+	case c.Ephemeral:
+		return "Debug container"
+	case c.Sidecar:
+		return "Sidecar"
+	case c.Init:
+		return "Init container"
+	}
+	return "Container"
+}
+
+// begun tells that a container has run at least once, so that it has a log.
+func begun(c Container) bool { return c.State != "Waiting" || c.ExitCode != nil }
+
+// past tells that an init container has done its work, which is of no interest any more.
+func past(c Container) bool { return c.Init && c.Reason == "Completed" }
 
 // age is how long ago t was, as kubectl prints it: "45s", "3m12s", "5d". It is "-" for no time.
 func age(t, now time.Time) string {
@@ -207,7 +240,11 @@ func plural(n int, noun string) string {
 	return fmt.Sprintf("%d %ss", n, noun)
 }
 
+// capital begins a sentence; a hash at its beginning stays as it is.
 func capital(s string) string {
+	if word, _, _ := strings.Cut(s, " "); strings.ContainsAny(word, "0123456789") {
+		return s
+	}
 	r, size := utf8.DecodeRuneInString(s)
 	return string(unicode.ToUpper(r)) + s[size:]
 }

@@ -39,6 +39,7 @@ func TestOverallSaysWhatIsInTheWay(t *testing.T) {
 		{"a hold", Snapshot{Sources: []Source{held}, Objects: objects(Ready)}, Reconciling, "Held at r12: by hand", "1 object: 1 ready"},
 		{"a refused commit outranks a rollout", Snapshot{Sources: []Source{refused}, Objects: objects(Reconciling)},
 			Stalled, "5394cb7 was refused: apps/web.yaml:12: no", "1 object: 1 reconciling"},
+		{"a hash has no capital", Snapshot{Sources: []Source{{State: "f53223c failed: no", Health: Stalled}}}, Stalled, "f53223c failed: no", "Nothing is deployed"},
 		{"an owned object speaks through its owner", Snapshot{Sources: []Source{synced}, Objects: append(objects(Ready), owned)},
 			Ready, "In sync with 5394cb7 since 10:42", "1 object: 1 ready"},
 		{"what is not supported asks for nothing", Snapshot{Sources: []Source{synced}, Objects: objects(Ready, Unsupported)},
@@ -131,8 +132,8 @@ func TestTheFilterNarrowsObjectsAndPods(t *testing.T) {
 	for query, want := range map[string]string{
 		"namespace=monitoring":       "probe |",
 		"kind=Deployment":            "web cache |",
-		"kind=Pod":                   "| cache-5c4d7-aa8bb cache-7d9f8-x2x9c web-5d4f8-2m7rt web-5d4f8-q9w3e",
-		"health=Stalled":             "cache-7d9f8 | cache-7d9f8-x2x9c",
+		"kind=Pod":                   "| cache-5c4d7-aa8bb cache-7d9f8-x2x9c import-x7k2p report-5f6d7-b8c9d web-5d4f8-2m7rt web-5d4f8-q9w3e",
+		"health=Stalled":             "cache-7d9f8 | cache-7d9f8-x2x9c report-5f6d7-b8c9d",
 		"text=CACHE:8":               "cache | cache-7d9f8-x2x9c",
 		"text=10.89.192":             "probe web |",
 		"text=+SHIPPER+":             "| web-5d4f8-2m7rt web-5d4f8-q9w3e",
@@ -230,6 +231,9 @@ func TestTextLooksAsItDid(t *testing.T) {
 	}
 	for _, write := range []func() error{
 		func() error { return WriteStatus(&out, snapshot, noon) },
+		func() error { return WritePod(&out, snapshot, podRef("cache-7d9f8-x2x9c"), noon) },
+		func() error { return WritePod(&out, snapshot, podRef("import-x7k2p"), noon) },
+		func() error { return WritePod(&out, snapshot, podRef("report-5f6d7-b8c9d"), noon) },
 		func() error { return WriteHistory(&out, snapshot.Revisions, noon) },
 		func() error { return WriteRevision(&out, detail, noon) },
 		func() error { return WritePlan(&out, plan) },

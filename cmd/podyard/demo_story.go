@@ -214,10 +214,11 @@ func poll(ctx context.Context, what string, done func() (bool, error)) error {
 // tally is the visitor's last line.
 func (d *demo) tally(ctx context.Context) (hello.Tally, error) {
 	var t hello.Tally
-	request := status.LogRequest{Namespace: "shop", Tail: 1}
-	if err := findPod(ctx, d.client, "visitor", &request); err != nil {
+	namespace, pod, err := findPod(ctx, d.client, "shop", "visitor")
+	if err != nil {
 		return t, err
 	}
+	request := status.LogRequest{Namespace: namespace, Pod: pod, Tail: 1}
 	var line bytes.Buffer
 	if err := d.client.Logs(ctx, request, &line); err != nil {
 		return t, err

@@ -18,11 +18,13 @@ func newLogs(g *global) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "logs [NAMESPACE/]POD",
 		Short: "Print the log of a pod's container",
-		Long:  "Print the log of a pod's container. The beginning of the pod's name is enough if only one pod has it.",
-		Args:  cobra.ExactArgs(1),
+		Long: `Print the log of a pod's container: an app container, an init container or one that podyard debug has added. The
+beginning of the pod's name is enough if only one pod has it.`,
+		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			client := g.client()
-			if err := findPod(c.Context(), client, args[0], &request); err != nil {
+			var err error
+			if request.Namespace, request.Pod, err = findPod(c.Context(), client, request.Namespace, args[0]); err != nil {
 				return err
 			}
 			if since > 0 {
@@ -43,22 +45,21 @@ func newLogs(g *global) *cobra.Command {
 }
 
 // findPod completes namespace and name: exactly so, or the one pod whose name begins so.
-func findPod(ctx context.Context, client *status.Client, name string, request *status.LogRequest) error {
-	if namespace, rest, ok := strings.Cut(name, "/"); ok {
-		request.Namespace, name = namespace, rest
+func findPod(ctx context.Context, client *status.Client, namespace, name string) (string, string, error) {
+	if before, rest, ok := strings.Cut(name, "/"); ok {
+		namespace, name = before, rest
 	}
 	snapshot, err := client.Snapshot(ctx)
 	if err != nil {
-		return err
+		return "", "", err
 	}
 	var found []string
 	for _, pod := range snapshot.Pods {
-		if request.Namespace != "" && pod.Namespace != request.Namespace {
+		if namespace != "" && pod.Namespace != namespace {
 			continue
 		}
 		if pod.Name == name {
-			request.Namespace, request.Pod = pod.Namespace, pod.Name
-			return nil
+			return pod.Namespace, pod.Name, nil
 		}
 		if strings.HasPrefix(pod.Name, name) {
 			found = append(found, pod.Namespace+"/"+pod.Name)
@@ -67,11 +68,11 @@ func findPod(ctx context.Context, client *status.Client, name string, request *s
 	slices.Sort(found)
 	switch len(found) {
 	case 0:
-		return fmt.Errorf("no pod %s; podyard status lists the pods", name)
+		return "", "", fmt.Errorf("no pod %s; podyard status lists the pods", name)
 	case 1:
-		request.Namespace, request.Pod, _ = strings.Cut(found[0], "/")
-		return nil
+		namespace, name, _ = strings.Cut(found[0], "/")
+		return namespace, name, nil
 	default:
-		return fmt.Errorf("%d pods begin with %s, say which: %s", len(found), name, strings.Join(found, ", "))
+		return "", "", fmt.Errorf("%d pods begin with %s, say which: %s", len(found), name, strings.Join(found, ", "))
 	}
 }

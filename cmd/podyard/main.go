@@ -15,7 +15,9 @@ import (
 	"github.com/podyard/podyard/cmd/podyard/hello"
 	"github.com/podyard/podyard/gateway"
 	"github.com/podyard/podyard/manifests"
+	"github.com/podyard/podyard/runtime/docker/reaper"
 	"github.com/podyard/podyard/runtime/docker/sandbox"
+	"github.com/podyard/podyard/runtime/docker/usage"
 	"github.com/podyard/podyard/runtime/docker/writer"
 )
 
@@ -42,6 +44,12 @@ func inside(args []string) (code int, ok bool) {
 		return gateway.Main(args[1:]), true
 	case "volume-swap":
 		return writer.Main(args[1:], os.Stderr), true
+	case "volume-touch":
+		return writer.Touch(args[1:], os.Stderr), true
+	case "volume-usage":
+		return usage.Main(args[1:], os.Stdin, os.Stdout, os.Stderr), true
+	case "reap":
+		return reaper.Main(args[1:], os.Stderr), true
 	case "hello":
 		return hello.Main(args[1:]), true
 	}
@@ -84,7 +92,8 @@ func newRoot() *cobra.Command {
 		Long: `Podyard watches a git repository of ordinary Kubernetes manifests and makes a plain Docker engine run them as pods.
 git push deploys, git revert rolls back, and every deployed commit stays a revision to return to.
 
-Exit codes: 0 ok, 1 error, 2 from plan when there is something to do.`,
+Exit codes: 0 ok, 1 error, 2 from plan when there is something to do; exec, attach and debug end with that of the
+command they ran.`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Version:       version(),
@@ -93,7 +102,8 @@ Exit codes: 0 ok, 1 error, 2 from plan when there is something to do.`,
 	root.PersistentFlags().StringVar(&g.dataDir, "data-dir", defaultDataDir(), "directory of the daemon's mirror, history and socket")
 	root.AddCommand(
 		newRun(g), newRender(g), newPlan(g), newStatus(g), newHistory(g), newShow(g), newDiff(g),
-		newRollback(g), newResume(g), newSync(g), newLogs(g), newDown(g), newDemo(g),
+		newRollback(g), newResume(g), newSync(g), newLogs(g), newExec(g), newAttach(g),
+		newDebug(g), newDown(g), newDemo(g),
 	)
 	return root
 }

@@ -1,20 +1,25 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/validation"
 
 	"github.com/podyard/podyard/deploy"
 	"github.com/podyard/podyard/history"
@@ -29,6 +34,9 @@ type runOptions struct {
 	repo, branch, path, listen string
 	instance, network          string
 	interval                   time.Duration
+	nodeLabels                 map[string]string
+	podPidsLimit               int64
+	seccompProfileRoot         string
 	verbose                    bool
 }
 
@@ -41,6 +49,9 @@ func newRun(g *global) *cobra.Command {
   podyard run --repo ./shop`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
+			if err := checkNodeLabels(o.nodeLabels); err != nil {
+				return err
+			}
 			log := newLogger(c, o.verbose)
 			return runDaemon(c.Context(), g, o, log, func(address string) { fmt.Fprintf(c.OutOrStdout(), "status page: http://%s\n", address) })
 		},
@@ -53,8 +64,25 @@ func newRun(g *global) *cobra.Command {
 	flags.StringVar(&o.listen, "listen", "127.0.0.1:8420", "address of the status page; empty for none")
 	flags.StringVar(&o.instance, "instance", defaultInstance, "name that marks everything this daemon makes on the engine")
 	flags.StringVar(&o.network, "pod-network", "", "address range of the pods, as 10.89.0.0/16 (default: the first free one)")
+	flags.StringToStringVar(&o.nodeLabels, "node-label", nil, "label of this host for nodeSelector and node affinity, as disk=ssd; may be repeated")
+	flags.Int64Var(&o.podPidsLimit, "pod-pids-limit", 0, "most processes that a container may have; 0 for no limit")
+	flags.StringVar(&o.seccompProfileRoot, "seccomp-profile-root", "", "directory of the seccomp profiles of type Localhost (default: seccomp in the data directory)")
 	flags.BoolVarP(&o.verbose, "verbose", "v", false, "log more")
 	return c
+}
+
+// checkNodeLabels refuses what no nodeSelector could name, and what the host says of itself.
+func checkNodeLabels(given map[string]string) error {
+	for _, key := range slices.Sorted(maps.Keys(given)) {
+		problems := append(validation.IsQualifiedName(key), validation.IsValidLabelValue(given[key])...)
+		if slices.Contains([]string{corev1.LabelHostname, corev1.LabelOSStable, corev1.LabelArchStable}, key) {
+			problems = append(problems, "the host says this of itself")
+		}
+		if len(problems) > 0 {
+			return fmt.Errorf("--node-label %s=%s: %s", key, given[key], strings.Join(problems, "; "))
+		}
+	}
+	return nil
 }
 
 func newLogger(c *cobra.Command, verbose bool) *slog.Logger {
@@ -85,7 +113,10 @@ func runDaemon(ctx context.Context, g *global, o *runOptions, log *slog.Logger, 
 	if err := g.recordInstance(o.instance); err != nil {
 		return err
 	}
-	engine, err := docker.New(ctx, docker.Options{Instance: o.instance, CIDR: o.network, Logger: log})
+	engine, err := docker.New(ctx, docker.Options{
+		Instance: o.instance, CIDR: o.network, Logger: log,
+		PidsLimit: o.podPidsLimit, SeccompProfileRoot: cmp.Or(o.seccompProfileRoot, filepath.Join(g.dataDir, "seccomp")),
+	})
 	if err != nil {
 		return err
 	}
@@ -97,7 +128,7 @@ func runDaemon(ctx context.Context, g *global, o *runOptions, log *slog.Logger, 
 	defer stop()
 	deployer := deploy.New(deploy.Options{
 		Name: "default", Path: cleanPath(o.path), Branch: o.branch, Interval: o.interval,
-		Source: source, Store: store, Runtime: engine, Renderer: manifests.NewRenderer(manifests.RendererOptions{}), Log: log,
+		Source: source, Store: store, Runtime: engine, NodeLabels: o.nodeLabels, Renderer: manifests.NewRenderer(manifests.RendererOptions{}), Log: log,
 		Version: version(), Instance: o.instance, DataDir: g.dataDir, Engine: engine.Version, Gateway: engine.Backend, Stop: stop,
 	})
 	log.Info("running", "instance", o.instance, "repository", source.String(), "path", o.path)

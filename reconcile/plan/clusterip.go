@@ -14,9 +14,9 @@ type address struct{ ip, problem string }
 
 // clusterIPs gives each Service an address, in this order: the one asked for by spec.clusterIP, the one in force now,
 // and one derived from its name, so that a lost history finds the same again. The next free address is taken where two
-// names come to the same one.
-func (p *planner) clusterIPs() map[string]address {
-	services := servicesOf(p.desired)
+// names come to the same one. left are Services that have left the commit and stay for now.
+func (p *planner) clusterIPs(left []staying) map[string]address {
+	services := servicesOf(p.desired, left)
 	slice, err := netip.ParsePrefix(p.observed.ServiceCIDR)
 	out, taken := map[string]address{}, map[string]string{}
 	if err != nil {

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
 
 	"github.com/podyard/podyard/manifests"
@@ -26,14 +25,20 @@ type rollout struct {
 	replicas int
 	minReady time.Duration
 	now      time.Time
-	// waiting says which image is missing for new pods; empty when they can be made.
+	// known is what was remembered of it, next what is to be.
+	known, next rolloutNote
+	// waiting says what keeps new pods from being made: an image, or the host; empty when they can be.
 	waiting string
 }
 
 func (p *planner) deployment(object *manifests.Object, d *appsv1.Deployment) {
 	r := p.rollout(object, d)
-	p.lost(r.pods)
+	p.reap(r.pods)
 	switch {
+	case r.isScaled():
+		r.divide()
+	case len(r.known.Sizes) > 0:
+		p.resize(r)
 	case d.Spec.Paused:
 		p.scalePaused(r)
 	case d.Spec.Strategy.Type == appsv1.RecreateDeploymentStrategyType:
@@ -42,6 +47,7 @@ func (p *planner) deployment(object *manifests.Object, d *appsv1.Deployment) {
 		p.rolling(r)
 	}
 	p.reportDeployment(r)
+	p.remember(r)
 }
 
 func (p *planner) rollout(object *manifests.Object, d *appsv1.Deployment) *rollout {
@@ -51,50 +57,34 @@ func (p *planner) rollout(object *manifests.Object, d *appsv1.Deployment) *rollo
 		replicas: int(*d.Spec.Replicas),
 		minReady: time.Duration(d.Spec.MinReadySeconds) * time.Second, now: p.now,
 	}
-	r.current = newReplicaSet(d.Name, manifests.TemplateHash(&d.Spec.Template), &d.Spec.Template)
+	r.current = newReplicaSet(key, object.Once(func() string { return manifests.TemplateHash(&d.Spec.Template) }), &d.Spec.Template)
 	sets := map[string]*replicaSet{r.current.hash: r.current}
-	latestRevision, youngest := 0, time.Time{}
+	youngest := time.Time{}
 	for _, v := range r.pods {
 		v.claimed = true
 		hash := v.Manifest.Labels[templateHashLabel]
 		if sets[hash] == nil {
-			sets[hash] = newReplicaSet(d.Name, hash, templateOf(v.Manifest))
+			sets[hash] = newReplicaSet(key, hash, templateOf(v.Manifest))
 			r.old = append(r.old, sets[hash])
 		}
 		sets[hash].add(v)
-		latestRevision = max(latestRevision, sets[hash].revision)
 		youngest = later(youngest, v.CreatedAt)
 	}
 	for _, rs := range sets {
 		rs.youngest = youngest
 	}
-	if r.current.revision == 0 {
-		r.current.revision = latestRevision + 1
-	}
+	r.recall(p.observed.Notes)
 	slices.SortStableFunc(r.old, func(a, b *replicaSet) int {
 		return cmp.Or(cmp.Compare(a.revision, b.revision), cmp.Compare(a.name, b.name))
 	})
 	return r
 }
 
-// scalePaused keeps the number of pods and leaves their template alone.
-func (p *planner) scalePaused(r *rollout) {
-	sets := append(slices.Clone(r.old), r.current)
-	active := slices.MaxFunc(sets, func(a, b *replicaSet) int { return cmp.Compare(len(a.pods), len(b.pods)) })
-	if total := r.total(); len(active.pods) > 0 && total < r.replicas {
-		p.scaleUp(r.key, active, r.replicas-total, r.replicas, r.wants())
-	} else if total > r.replicas {
-		p.scaleDown(active, total-r.replicas, r.wants())
-	}
-}
-
-// recreate stops all old pods before it starts the first new one, but not before the new image is here.
+// recreate stops all old pods before it starts the first new one, but not before the new one could be started.
 func (p *planner) recreate(r *rollout) {
-	missing := r.replicas - len(r.current.pods)
-	if missing > 0 {
-		if r.waiting = p.imagesReady(&r.Spec.Template.Spec); r.waiting != "" {
-			return
-		}
+	if p.hindered(r) {
+		p.scaleUp(r.current, r.replicas-len(r.current.pods), r.replicas, r.wants())
+		return
 	}
 	stopping := false
 	for _, v := range r.pods {
@@ -110,25 +100,22 @@ func (p *planner) recreate(r *rollout) {
 }
 
 // fit brings the current ReplicaSet to the wanted number.
-func (p *planner) fit(r *rollout) {
-	have := len(r.current.pods)
-	if have > r.replicas {
-		p.scaleDown(r.current, have-r.replicas, r.wants())
-	} else {
-		p.scaleUp(r.key, r.current, r.replicas-have, r.replicas, r.wants())
+func (p *planner) fit(r *rollout) { p.scaleTo(r, r.current, r.replicas, r.wants()) }
+
+// hindered tells that new pods are wanted and could not be made, even were the old ones gone.
+func (p *planner) hindered(r *rollout) bool {
+	if r.replicas <= len(r.current.pods) {
+		return false
 	}
+	r.waiting, _ = p.hindrance(p.replica(r.current, r.replicas), r.key)
+	return r.waiting != ""
 }
 
 // rolling is upstream's rolloutRolling, both halves in one pass. Worked example with 4 replicas, maxSurge 1 and
 // maxUnavailable 1: at most 5 pods, at least 3 available. From 4 old pods: 1 new is created and 1 old deleted at once
 // (4 old + 1 new − 3 − 1 new not available = 1); each new pod that becomes available lets one more old pod go.
 func (p *planner) rolling(r *rollout) {
-	if r.replicas > len(r.current.pods) {
-		if r.waiting = p.imagesReady(&r.Spec.Template.Spec); r.waiting != "" {
-			p.holdOld(r)
-			return
-		}
-	}
+	hindered := p.hindered(r)
 	if r.oldCount() == 0 {
 		p.fit(r)
 		return
@@ -136,7 +123,10 @@ func (p *planner) rolling(r *rollout) {
 	surge, unavailable := fenceposts(r.Spec.Strategy.RollingUpdate, r.replicas)
 	p.holdOld(r)
 	up := min(r.replicas+surge-r.total(), r.replicas-len(r.current.pods))
-	p.scaleUp(r.key, r.current, max(up, 0), r.replicas, fmt.Sprintf("%s has a new template", r.key))
+	p.scaleUp(r.current, max(up, 0), r.replicas, fmt.Sprintf("%s has a new template", r.key))
+	if hindered {
+		return
+	}
 	p.scaleDown(r.current, r.current.size()-r.replicas, r.wants())
 	p.shrinkOld(r, r.replicas-unavailable)
 }
@@ -152,8 +142,12 @@ func (p *planner) holdOld(r *rollout) {
 	surge, unavailable := fenceposts(r.Spec.Strategy.RollingUpdate, r.replicas)
 	short := wanted - unavailable - r.availableIn(r.current) - r.oldCount()
 	room := r.replicas + surge - r.total()
-	if n := min(short, room); n > 0 && p.imagesReady(&newest.template.Spec) == "" {
-		p.scaleUp(r.key, newest, n, wanted, fmt.Sprintf("%s lost pods in the middle of a rollout", r.key))
+	n := min(short, room)
+	if n <= 0 {
+		return
+	}
+	if why, _ := p.hindrance(p.replica(newest, wanted), r.key); why == "" {
+		p.scaleUp(newest, n, wanted, fmt.Sprintf("%s lost pods in the middle of a rollout", r.key))
 	}
 }
 
@@ -231,116 +225,4 @@ func scaled(value *intstr.IntOrString, replicas int, up bool) int {
 		return 0 // validation has refused what cannot be read
 	}
 	return n
-}
-
-// reportDeployment says how far the rollout is, as upstream's syncRolloutStatus.
-func (p *planner) reportDeployment(r *rollout) {
-	updated, availableUpdated := len(r.current.pods), r.availableIn(r.current)
-	status := ObjectStatus{Ref: r.root, Summary: map[string]string{
-		"ready": fmt.Sprintf("%d/%d", r.readyCount(), r.replicas), "updated": fmt.Sprint(updated),
-		"available": fmt.Sprint(r.availableCount()), "images": images(&r.Spec.Template.Spec),
-	}}
-	complete := updated == r.replicas && availableUpdated == r.replicas && r.oldCount() == 0
-	deadline := p.progressDeadline(r)
-	switch {
-	case complete:
-		status.Health = Ready
-	case r.Spec.Paused:
-		status.Health, status.Message = Reconciling, "is paused"
-	case !deadline.IsZero() && !p.now.Before(deadline):
-		status.Health = Stalled
-		status.Message = fmt.Sprintf("made no progress for %d s: %s", *r.Spec.ProgressDeadlineSeconds, p.rolloutMessage(r))
-	default:
-		status.Health, status.Message = Reconciling, p.rolloutMessage(r)
-		p.checkAt(deadline)
-	}
-	status.Conditions = deploymentConditions(r, status.Health, complete, status.Message)
-	p.report(r.root, status)
-	p.checkMinReady(r)
-	for _, rs := range slices.Backward(append(slices.Clone(r.old), r.current)) {
-		wanted := len(rs.pods)
-		if rs == r.current {
-			wanted = r.replicas
-		}
-		p.reportReplicaSet(r.root, rs, wanted, r.pods)
-	}
-}
-
-// rolloutMessage is one sentence on what the rollout waits for.
-func (p *planner) rolloutMessage(r *rollout) string {
-	message := fmt.Sprintf("%d of %d pods updated and available", r.availableIn(r.current), r.replicas)
-	if n := r.oldCount(); n > 0 {
-		message += fmt.Sprintf(", %d old", n)
-	}
-	if r.waiting != "" {
-		return message + "; " + r.waiting
-	}
-	if r.current.planned > 0 {
-		first := r.current.nextName(-r.current.planned)
-		if failed := p.observed.Problems[r.Namespace+"/"+first]; failed != "" {
-			return fmt.Sprintf("%s; pod %s: %s", message, first, failed)
-		}
-	}
-	for _, v := range r.current.pods {
-		if v.problem != "" {
-			return fmt.Sprintf("%s; pod %s: %s", message, v.Manifest.Name, v.problem)
-		}
-	}
-	return message
-}
-
-// progressDeadline is when a rollout that makes no progress is called stalled; zero for never. Progress is a pod
-// created or become ready, or a new revision.
-func (p *planner) progressDeadline(r *rollout) time.Time {
-	if r.Spec.ProgressDeadlineSeconds == nil || p.desired.Since.IsZero() {
-		return time.Time{}
-	}
-	progress := p.desired.Since
-	for _, v := range r.current.pods {
-		progress = later(progress, v.CreatedAt)
-		if v.ready {
-			progress = later(progress, v.readySince)
-		}
-	}
-	return progress.Add(time.Duration(*r.Spec.ProgressDeadlineSeconds) * time.Second)
-}
-
-// checkMinReady asks to look again when a ready pod becomes available.
-func (p *planner) checkMinReady(r *rollout) {
-	for _, v := range r.pods {
-		if v.ready && !v.deleted {
-			p.checkAt(v.readySince.Add(r.minReady))
-		}
-	}
-}
-
-func deploymentConditions(r *rollout, health Health, complete bool, message string) []metav1.Condition {
-	_, unavailable := fencepostsOf(r)
-	availableStatus := condition("Available", r.availableCount() >= r.replicas-unavailable,
-		"MinimumReplicasAvailable", "MinimumReplicasUnavailable", message)
-	progressing := metav1.Condition{Type: "Progressing", Status: metav1.ConditionTrue, Reason: "ReplicaSetUpdated", Message: message}
-	switch {
-	case complete:
-		progressing.Reason = "NewReplicaSetAvailable"
-	case health == Stalled:
-		progressing.Status, progressing.Reason = metav1.ConditionFalse, "ProgressDeadlineExceeded"
-	case r.Spec.Paused:
-		progressing.Status, progressing.Reason = metav1.ConditionUnknown, "DeploymentPaused"
-	}
-	return []metav1.Condition{availableStatus, progressing}
-}
-
-func condition(kind string, holds bool, yes, no, message string) metav1.Condition {
-	if holds {
-		return metav1.Condition{Type: kind, Status: metav1.ConditionTrue, Reason: yes}
-	}
-	return metav1.Condition{Type: kind, Status: metav1.ConditionFalse, Reason: no, Message: message}
-}
-
-// fencepostsOf also knows Recreate, under which a Deployment counts as available with all its pods only.
-func fencepostsOf(r *rollout) (surge, unavailable int) {
-	if r.Spec.Strategy.RollingUpdate == nil {
-		return 0, 0
-	}
-	return fenceposts(r.Spec.Strategy.RollingUpdate, r.replicas)
 }

@@ -1,10 +1,13 @@
 package plan
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/podyard/podyard/runtime"
 )
@@ -14,55 +17,67 @@ import (
 // for each pod.
 const freshness = time.Minute
 
+// Reasons of a container that waits for its image, in upstream's words (pkg/kubelet/images/types.go).
+const (
+	reasonPullFailed  = "ErrImagePull"
+	reasonPullBackOff = "ImagePullBackOff"
+	reasonNeverPull   = "ErrImageNeverPull"
+)
+
 // imagesReady returns "" if every image of a pod is at hand. If not, it plans the pulls and says what is waited for.
 // Pods are created only when their images are here, so that a bad image never costs a pod that serves.
-func (p *planner) imagesReady(spec *corev1.PodSpec) string {
+func (p *planner) imagesReady(pod *corev1.Pod) string {
 	waiting := ""
-	for i := range spec.Containers {
-		if why := p.imageReady(&spec.Containers[i]); why != "" && waiting == "" {
-			waiting = why
+	for _, list := range [][]corev1.Container{pod.Spec.InitContainers, pod.Spec.Containers} {
+		for i := range list {
+			if why := p.imageReady(pod, &list[i]); why != "" && waiting == "" {
+				waiting = why
+			}
 		}
 	}
 	return waiting
 }
 
 // imageReady follows imagePullPolicy as upstream's image manager does (pkg/kubelet/images/image_manager.go).
-func (p *planner) imageReady(c *corev1.Container) string {
+func (p *planner) imageReady(pod *corev1.Pod, c *corev1.Container) string {
 	image := p.observed.Images[c.Image]
-	switch c.ImagePullPolicy {
-	case corev1.PullNever:
-		if image.ID == "" {
-			return fmt.Sprintf("ErrImageNeverPull: image %s is not on the host and imagePullPolicy is Never", c.Image)
-		}
+	switch {
+	case p.present(c, image):
 		return ""
-	case corev1.PullAlways:
-		if image.ID != "" && !image.PulledAt.IsZero() && p.now.Before(image.PulledAt.Add(freshness)) {
-			return ""
-		}
-		return p.pull(c, image, "imagePullPolicy is Always")
+	case c.ImagePullPolicy == corev1.PullNever:
+		return fmt.Sprintf("%s: image %s is not on the host and imagePullPolicy is Never", reasonNeverPull, c.Image)
+	case c.ImagePullPolicy == corev1.PullAlways:
+		return p.pull(pod, c, image, "imagePullPolicy is Always")
 	default:
-		if image.ID != "" {
-			return ""
-		}
-		return p.pull(c, image, "it is not on the host")
+		return p.pull(pod, c, image, "it is not on the host")
 	}
 }
 
-func (p *planner) pull(c *corev1.Container, image runtime.Image, reason string) string {
+// present tells whether a container may start from the image as it is here.
+func (p *planner) present(c *corev1.Container, image runtime.Image) bool {
+	if image.ID == "" || c.ImagePullPolicy != corev1.PullAlways {
+		return image.ID != ""
+	}
+	return !image.PulledAt.IsZero() && p.now.Before(image.PulledAt.Add(freshness))
+}
+
+func (p *planner) pull(pod *corev1.Pod, c *corev1.Container, image runtime.Image, reason string) string {
 	if image.Pulling {
 		return fmt.Sprintf("image %s is being pulled", c.Image)
 	}
+	action := PullImage{Image: c.Image, Secrets: p.pullSecrets(pod), Reason: reason}
 	if image.Failures == 0 {
-		p.do(PullImage{Image: c.Image, Reason: reason})
+		p.do(action)
 		return fmt.Sprintf("image %s is being pulled", c.Image)
 	}
 	at := image.FailedAt.Add(pullBackoff(image.Failures))
 	if p.now.Before(at) {
 		p.checkAt(at)
-		return fmt.Sprintf("ImagePullBackOff: %s", image.Error)
+		return fmt.Sprintf("%s: %s", reasonPullBackOff, image.Error)
 	}
-	p.do(PullImage{Image: c.Image, Reason: fmt.Sprintf("%s; try %d", reason, image.Failures+1)})
-	return fmt.Sprintf("ErrImagePull: %s", image.Error)
+	action.Reason = fmt.Sprintf("%s; try %d", reason, image.Failures+1)
+	p.do(action)
+	return fmt.Sprintf("%s: %s", reasonPullFailed, image.Error)
 }
 
 // pullBackoff is 10 s, 20 s, 40 s, … 5 min after 1, 2, 3, … failures.
@@ -72,4 +87,43 @@ func pullBackoff(failures int) time.Duration {
 		wait *= 2
 	}
 	return min(wait, maxBackoff)
+}
+
+// imageProblem is what the status of a container says while its image keeps it waiting.
+func (p *planner) imageProblem(c *corev1.Container) (reason, message string) {
+	image := p.observed.Images[c.Image]
+	switch {
+	case p.present(c, image):
+		return "", ""
+	case c.ImagePullPolicy == corev1.PullNever:
+		return reasonNeverPull, fmt.Sprintf("Container image %q is not present with pull policy of Never", c.Image)
+	case image.Failures == 0:
+		return "", ""
+	case !image.Pulling && p.now.Before(image.FailedAt.Add(pullBackoff(image.Failures))):
+		return reasonPullBackOff, fmt.Sprintf("Back-off pulling image %q: %s: %s", c.Image, reasonPullFailed, image.Error)
+	default:
+		return reasonPullFailed, image.Error
+	}
+}
+
+// pullSecrets are the pod's imagePullSecrets, or those of its ServiceAccount where it names none, as upstream's admission
+// fills them in (plugin/pkg/admission/serviceaccount).
+func (p *planner) pullSecrets(pod *corev1.Pod) []types.NamespacedName {
+	refs := pod.Spec.ImagePullSecrets
+	if len(refs) == 0 {
+		name := cmp.Or(pod.Spec.ServiceAccountName, "default")
+		if account, ok := p.find("ServiceAccount", pod.Namespace, name).(*corev1.ServiceAccount); ok {
+			refs = account.ImagePullSecrets
+		}
+	}
+	names := make([]types.NamespacedName, 0, len(refs))
+	for _, r := range refs {
+		names = append(names, types.NamespacedName{Namespace: pod.Namespace, Name: r.Name})
+	}
+	return sortedNames(names)
+}
+
+func sortedNames(names []types.NamespacedName) []types.NamespacedName {
+	slices.SortFunc(names, func(a, b types.NamespacedName) int { return cmp.Compare(a.String(), b.String()) })
+	return slices.Compact(names)
 }

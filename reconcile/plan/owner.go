@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -9,7 +10,10 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/podyard/podyard/manifests"
 )
 
 // Annotations by which a pod carries everything that a later plan must know about it.
@@ -27,6 +31,8 @@ const (
 	deletionCostAnnotation = "controller.kubernetes.io/pod-deletion-cost"
 	// templateHashLabel is upstream's (apps/v1 DefaultDeploymentUniqueLabelKey).
 	templateHashLabel = "pod-template-hash"
+	// revisionLabel is upstream's (apps/v1 ControllerRevisionHashLabelKey).
+	revisionLabel = "controller-revision-hash"
 )
 
 // ownerKey names the object of the commit that a pod belongs to.
@@ -36,10 +42,34 @@ func (k ownerKey) annotation() string { return k.kind + "/" + k.name }
 
 func (k ownerKey) String() string { return k.kind + " " + k.namespace + "/" + k.name }
 
+func (k ownerKey) compare(o ownerKey) int {
+	return cmp.Or(cmp.Compare(k.namespace, o.namespace), cmp.Compare(k.kind, o.kind), cmp.Compare(k.name, o.name))
+}
+
+// controlledBy is the owner reference of a controller's pods; upstream's NewControllerRef.
+func (p *planner) controlledBy(controller ownerKey) []metav1.OwnerReference {
+	apiVersion, yes := "apps/v1", true
+	switch controller.kind {
+	case "ReplicationController":
+		apiVersion = "v1"
+	case "Job", "CronJob":
+		apiVersion = "batch/v1"
+	}
+	return []metav1.OwnerReference{{
+		APIVersion: apiVersion, Kind: controller.kind, Name: controller.name, Controller: &yes, BlockOwnerDeletion: &yes,
+		UID: p.uid(controller.kind, controller.namespace, controller.name),
+	}}
+}
+
 // ownerOf reads the owner from a pod's annotation; a pod without one belongs to nobody and is pruned.
 func ownerOf(pod *corev1.Pod) ownerKey {
 	kind, name, _ := strings.Cut(pod.Annotations[ownerAnnotation], "/")
 	return ownerKey{kind, pod.Namespace, name}
+}
+
+// Owns tells whether a pod belongs to an object of a commit.
+func Owns(object manifests.Ref, pod *corev1.Pod) bool {
+	return ownerOf(pod) == ownerKey{object.Kind, object.Namespace, object.Name}
 }
 
 // uid derives an identity from what it identifies, so that creating the same thing twice is refused by the engine.

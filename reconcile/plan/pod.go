@@ -1,9 +1,9 @@
 package plan
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
-	"time"
 
 	corev1 "k8s.io/api/core/v1"
 
@@ -11,70 +11,84 @@ import (
 	"github.com/podyard/podyard/runtime"
 )
 
-// Restart back-off: upstream's values (pkg/kubelet/kubelet.go: backOffPeriod, MaxContainerBackOff; client-go
-// util/flowcontrol/backoff.go: a back-off is forgotten after twice the maximum).
-const (
-	initialBackoff = 10 * time.Second
-	maxBackoff     = 5 * time.Minute
-	backoffReset   = 2 * maxBackoff
-)
-
 // barePod keeps a pod that stands in the commit by itself. A changed pod is replaced, where Kubernetes would refuse the
-// change: deleted first, since both would have the same name.
+// change: deleted first, since both would have the same name. One that has ended stays, with its logs.
 func (p *planner) barePod(object *manifests.Object, desired *corev1.Pod) {
 	key := ownerKey{"Pod", desired.Namespace, desired.Name}
-	hash := manifests.TemplateHash(&corev1.PodTemplateSpec{ObjectMeta: desired.ObjectMeta, Spec: desired.Spec})
+	hash := object.Once(func() string {
+		return manifests.TemplateHash(&corev1.PodTemplateSpec{ObjectMeta: manifests.WithoutOrdering(desired.ObjectMeta), Spec: desired.Spec})
+	})
 	gone := true
 	for _, v := range p.owned[key] {
 		v.claimed, gone = true, false
-		p.barePodKeep(v, key, hash)
-		p.report(object.Ref, p.podStatus(v, manifests.Ref{}))
+		why, health := "", Health("")
+		if v.Manifest.Annotations[hashAnnotation] != hash && !v.deleted {
+			why, health = p.barePodReplace(v, desired, key)
+		}
+		status := p.podStatus(v, manifests.Ref{})
+		if why != "" {
+			status.Health, status.Message = health, "still runs as it was before the commit: "+why
+		}
+		p.report(object.Ref, status)
 	}
 	if gone {
-		p.barePodCreate(object, key, desired, hash)
+		pod := desired.DeepCopy()
+		pod.UID = p.uid("Pod", pod.Namespace, pod.Name, hash)
+		pod.Annotations = withEntries(pod.Annotations, ownerAnnotation, key.annotation(), hashAnnotation, hash)
+		status, _ := p.admit(pod, key, fmt.Sprintf("%s does not run", key))
+		p.report(object.Ref, status)
 	}
 }
 
-func (p *planner) barePodKeep(v *podView, key ownerKey, hash string) {
-	switch {
-	case v.Phase == runtime.Missing:
-		p.delete(v, "its sandbox was removed")
-	case v.Manifest.Annotations[hashAnnotation] == hash:
-	case p.imagesReady(&p.find(key).Spec) == "":
+// barePodReplace deletes an old pod if a new one could be made. If none could, it says why.
+func (p *planner) barePodReplace(v *podView, desired *corev1.Pod, key ownerKey) (why string, health Health) {
+	if why, health = p.hindrance(desired, key); why == "" {
 		p.delete(v, fmt.Sprintf("%s changed", key))
 	}
+	return why, health
 }
 
-// find returns the pod of the commit.
-func (p *planner) find(key ownerKey) *corev1.Pod {
-	return p.desired.Find(key.kind, key.namespace, key.name).Value.(*corev1.Pod)
+// hindrance is what would keep a pod from being created, were the owner's other pods gone; "" for nothing. Old pods stay
+// as long as there is one.
+func (p *planner) hindrance(pod *corev1.Pod, owner ownerKey) (why string, health Health) {
+	if o := cmp.Or(p.exceeded(pod, owner, true), p.obstacle(pod, owner, true)); o != nil {
+		return o.words, p.patience(o)
+	}
+	return p.imagesReady(pod), Reconciling
 }
 
-func (p *planner) barePodCreate(object *manifests.Object, key ownerKey, desired *corev1.Pod, hash string) {
-	status := ObjectStatus{Ref: object.Ref, Health: Reconciling, Message: "is being created", Summary: map[string]string{
-		"phase": string(corev1.PodPending), "images": images(&desired.Spec)}}
-	if waiting := p.imagesReady(&desired.Spec); waiting != "" {
-		status.Message = waiting
-		p.report(object.Ref, status)
-		return
+// admit plans the creation of a pod, or says what it waits for; pending tells which. Upstream would have a pod in phase
+// Pending; here it is not created before it can run.
+func (p *planner) admit(pod *corev1.Pod, owner ownerKey, reason string) (status ObjectStatus, pending bool) {
+	p.carryPolicy(pod, owner)
+	p.priorities().Fill(&pod.Spec)
+	o := p.exceeded(pod, owner, false)
+	if o == nil {
+		p.charge(pod, owner, nil)
+		o = p.obstacle(pod, owner, false)
 	}
-	pod := desired.DeepCopy()
-	pod.UID = p.uid("Pod", pod.Namespace, pod.Name, hash)
-	pod.Annotations = withEntries(pod.Annotations, ownerAnnotation, key.annotation(), hashAnnotation, hash)
-	p.create(pod, fmt.Sprintf("%s does not run", key))
-	if failed := p.observed.Problems[pod.Namespace+"/"+pod.Name]; failed != "" {
-		status.Message = failed
+	if o != nil {
+		return p.unscheduled(pod, o), true
 	}
-	p.report(object.Ref, status)
-}
-
-// create plans a pod with all its containers.
-func (p *planner) create(pod *corev1.Pod, reason string) {
-	names := make([]string, 0, len(pod.Spec.Containers))
-	for _, c := range pod.Spec.Containers {
-		names = append(names, c.Name)
+	v := &podView{Pod: &runtime.Pod{Manifest: pod, Phase: runtime.Created, CreatedAt: p.desired.Since}, phase: corev1.PodPending}
+	waiting := p.imagesReady(pod)
+	if p.remains[pod.UID] { // it has the same volumes, and its containers the same names
+		waiting = "what is left of it, after its sandbox was removed, is cleared away first"
 	}
-	p.do(CreatePod{Pod: pod, Containers: names, Reason: reason})
+	if waiting == "" {
+		p.do(CreatePod{Pod: pod, Containers: firstContainers(&pod.Spec), Reason: reason})
+		p.occupy(v, owner)
+	}
+	status = p.podStatus(v, manifests.Ref{})
+	status.Message = waiting
+	if waiting == "" {
+		status.Message = p.observed.Problems[pod.Namespace+"/"+pod.Name].Message
+		pending = status.Message != ""
+	}
+	if status.Message == "" {
+		status.Message = "is being created"
+	}
+	return status, pending || waiting != ""
 }
 
 // containers mends every pod that stays.
@@ -82,20 +96,30 @@ func (p *planner) containers() {
 	for _, v := range p.pods {
 		if !v.deleted && v.ID != "" { // without an ID its creation is under way
 			p.mend(v)
+			p.forgetPast(v)
 		}
 	}
 }
 
-// mend brings a pod's sandbox and containers to what its manifest says, as upstream's computePodActions does.
+// mend brings a pod's sandbox and containers to what its manifest says, as upstream's computePodActions does
+// (pkg/kubelet/kuberuntime/kuberuntime_manager.go).
 func (p *planner) mend(v *podView) {
-	if v.Phase != runtime.Running {
+	switch {
+	case v.end != nil:
+		p.kill(v)
+	case forsaken(v.Pod):
+		p.do(KillPod{PodRef: v.ref(), Grace: v.grace(), Reason: "its sandbox stopped, and its containers are not restarted"})
+	case v.Phase != runtime.Running:
 		p.do(StartSandbox{PodRef: v.ref(), Reason: sandboxReason(v)})
-		return
+	case p.stopStranded(v):
+	default:
+		if p.initialize(v) {
+			p.mendApps(v)
+		}
+		if !v.held {
+			p.updateVolumes(v)
+		}
 	}
-	for i := range v.Manifest.Spec.Containers {
-		p.mendContainer(v, &v.Manifest.Spec.Containers[i])
-	}
-	p.forgetPast(v)
 }
 
 func sandboxReason(v *podView) string {
@@ -104,93 +128,6 @@ func sandboxReason(v *podView) string {
 	}
 	return "its sandbox stopped"
 }
-
-func (p *planner) mendContainer(v *podView, spec *corev1.Container) {
-	c := Latest(v.Pod, spec.Name)
-	switch {
-	case c == nil:
-		p.startContainer(v, spec, StartContainer{Attempt: 0, Reason: "it was never created"})
-	case c.State == runtime.Created:
-		p.startContainer(v, spec, StartContainer{Attempt: c.Attempt, Backoff: c.Backoff, Reason: "it was created and not started"})
-	case stranded(v.Pod, c):
-		p.stopContainer(v, c, 0, "the pod's sandbox was restarted and the container has lost its network")
-	case c.State == runtime.Running && c.Unhealthy != "":
-		p.stopContainer(v, c, gracePeriod(&v.Manifest.Spec), c.Unhealthy)
-	case c.State == runtime.Exited && restarts(v.Manifest.Spec.RestartPolicy, c.ExitCode):
-		p.restart(v, spec, c)
-	}
-}
-
-func (p *planner) stopContainer(v *podView, c *runtime.Container, grace time.Duration, reason string) {
-	p.do(StopContainer{PodRef: v.ref(), Container: c.Name, ContainerID: c.ID, Grace: grace, Reason: reason})
-}
-
-// restart waits for the back-off, then starts the next attempt from the bytes that ran before: a tag that moved, or a
-// registry that is down, does not change a pod in the middle of its life.
-func (p *planner) restart(v *podView, spec *corev1.Container, c *runtime.Container) {
-	at := restartAt(c)
-	if c.StartedAt.Before(v.StartedAt) {
-		at = p.now // the sandbox went, not the program
-	}
-	if p.now.Before(at) {
-		p.checkAt(at)
-		return
-	}
-	p.startContainer(v, spec, StartContainer{
-		Attempt: c.Attempt + 1, Backoff: nextBackoff(c), ImageID: c.ImageID,
-		Reason: fmt.Sprintf("it ended: %s, exit code %d", TerminationReason(c), c.ExitCode),
-	})
-}
-
-// startContainer waits for the image where nothing pins the content.
-func (p *planner) startContainer(v *podView, spec *corev1.Container, action StartContainer) {
-	if action.ImageID == "" && p.imageReady(spec) != "" {
-		return
-	}
-	action.PodRef, action.Container = v.ref(), spec.Name
-	p.do(action)
-}
-
-// forgetPast keeps one past attempt of each container for its log, as the kubelet's garbage collector does.
-func (p *planner) forgetPast(v *podView) {
-	for i := range v.Containers {
-		c := &v.Containers[i]
-		if newest := Latest(v.Pod, c.Name); c.State == runtime.Exited && c.Attempt < newest.Attempt-1 {
-			p.do(RemoveContainer{PodRef: v.ref(), Container: c.Name, ContainerID: c.ID, Reason: "only the last past attempt is kept"})
-		}
-	}
-}
-
-// restarts tells whether a container that ended is to run again.
-func restarts(policy corev1.RestartPolicy, exitCode int) bool {
-	switch policy {
-	case corev1.RestartPolicyNever:
-		return false
-	case corev1.RestartPolicyOnFailure:
-		return exitCode != 0
-	default:
-		return true
-	}
-}
-
-// restartAt is when the next attempt may start. The first crash restarts at once; then 10 s, 20 s, 40 s, … 5 min,
-// counted from the end of the container.
-func restartAt(c *runtime.Container) time.Time {
-	if ranLong(c) {
-		return c.FinishedAt
-	}
-	return c.FinishedAt.Add(c.Backoff)
-}
-
-// nextBackoff is what the attempt after c waits if it fails too: 0 → 10 s → 20 s → … → 5 min.
-func nextBackoff(c *runtime.Container) time.Duration {
-	if ranLong(c) || c.Backoff == 0 {
-		return initialBackoff
-	}
-	return min(2*c.Backoff, maxBackoff)
-}
-
-func ranLong(c *runtime.Container) bool { return c.FinishedAt.Sub(c.StartedAt) >= backoffReset }
 
 func withEntries(m map[string]string, pairs ...string) map[string]string {
 	out := maps.Clone(m)

@@ -22,15 +22,22 @@ type entry struct {
 	tty            bool
 	oomScore       int
 
-	// Of a sandbox: the pod, its address, and its volumes with where the engine has them on its host.
-	pod     *runtime.Pod
-	volumes map[string]sandboxVolume
+	// Of a sandbox: the pod, its address, its volumes with where the engine has them on its host, the volume of
+	// termination messages, the ports it publishes on the host, and its OCI runtime.
+	pod      *runtime.Pod
+	volumes  map[string]sandboxVolume
+	messages messagesVolume
+	ports    []corev1.ContainerPort
+	runtime  string
+	// setsUp: its process sets up volumes, and tells when it has.
+	setsUp bool
 
-	// Of a container: the attempt, whose it is, and which parts of volumes it mounts.
+	// Of a container: the attempt, whose it is, which parts of volumes it mounts, and where its termination message is.
 	container *runtime.Container
 	sandbox   string
 	owner     *corev1.Pod
 	subPaths  []string
+	message   messagePlace
 }
 
 // sandboxVolume is a volume of a pod without its content; Source is its place on the engine's host.
@@ -47,11 +54,15 @@ type cache struct {
 	entries map[string]*entry
 	tickets map[string]uint64
 	gone    map[string]time.Time
-	next    uint64
+	// ooms are the containers in which something was killed for want of memory. Docker 20.10 now and then notes the end of a
+	// container before it hears of that, and then its answer does not tell.
+	ooms map[string]bool
+	next uint64
 	// live: the event stream stands and a full listing was made since it does.
 	live bool
 	// service is the ClusterIP slice, once the network is known.
 	service string
+	extras  extras
 }
 
 func (c *cache) ticket() uint64 {
@@ -74,11 +85,28 @@ func (c *cache) put(id string, ticket uint64, found *entry) *entry {
 	if found == nil {
 		delete(c.entries, id)
 		delete(c.tickets, id)
+		delete(c.ooms, id)
 		c.gone[id] = time.Now()
 		return nil
 	}
+	if found.container != nil && found.container.State == runtime.Exited && c.ooms[id] {
+		found.container.OOMKilled = true
+	}
 	c.entries[id], c.tickets[id] = found, ticket
 	return found
+}
+
+// noteOOM remembers what an event told; whoever does so looks at the container again.
+func (c *cache) noteOOM(id string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if _, gone := c.gone[id]; gone {
+		return
+	}
+	if c.ooms == nil {
+		c.ooms = map[string]bool{}
+	}
+	c.ooms[id] = true
 }
 
 // forget drops the memory of what is gone so long that no answer about it can still be under way.
@@ -92,6 +120,13 @@ func (c *cache) get(id string) *entry {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.entries[id]
+}
+
+func (c *cache) isGone(id string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	_, gone := c.gone[id]
+	return gone
 }
 
 func (c *cache) all() []*entry {
@@ -143,4 +178,16 @@ func (c *cache) setServiceCIDR(cidr string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.service = cidr
+}
+
+func (c *cache) engineExtras() extras {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.extras
+}
+
+func (c *cache) setExtras(found extras) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.extras = found
 }

@@ -2,6 +2,7 @@ package docker
 
 import (
 	"errors"
+	"net/netip"
 	"reflect"
 	"slices"
 	"strings"
@@ -24,11 +25,11 @@ func sandboxEntry(pod *corev1.Pod, volumes ...sandboxVolume) *entry {
 	return en
 }
 
-var modern = facts{lowersOOM: true, loggingDriver: "json-file", memory: 4 << 30, subpath: true}
+var modern = facts{lowersOOM: true, loggingDriver: "json-file", memory: 4 << 30, subpath: true, bindOptions: true}
 
 func convertContainer(t *testing.T, en *entry, config runtime.ContainerConfig, f facts) spec {
 	t.Helper()
-	return got(names{"podyard"}.containerSpec(en, config, "", f))(t)
+	return got(names{"podyard"}.containerSpec(en, config, lookedUp{}, f))(t)
 }
 
 func TestAContainerJoinsItsSandbox(t *testing.T) {
@@ -70,9 +71,13 @@ func TestASandboxOwnsWhatItsContainersShare(t *testing.T) {
 	want := []string{
 		"sandbox", "--gateway=10.89.0.2", "--gateway-mac=02:42:0a:59:00:02", "--nameserver=10.89.0.2",
 		"--search=default.svc.cluster.local,svc.cluster.local,cluster.local", "--option=ndots:5", "--emptydir=/volumes/tmp",
+		"--ready=/.volumes-ready",
 	}
 	if !slices.Equal(s.config.Cmd, want) {
 		t.Errorf("command %q\nwant %q", s.config.Cmd, want)
+	}
+	if s.host.RestartPolicy.Name != container.RestartPolicyUnlessStopped || !slices.Equal(s.host.CapAdd, []string{"NET_ADMIN"}) {
+		t.Errorf("restart policy and rights: %+v", s.host)
 	}
 	if s.network.EndpointsConfig["podyard"].IPAMConfig.IPv4Address != "10.89.1.0" || s.host.OomScoreAdj != -998 {
 		t.Errorf("address and score: %+v %d", s.network, s.host.OomScoreAdj)
@@ -88,13 +93,40 @@ func TestASandboxOwnsWhatItsContainersShare(t *testing.T) {
 			t.Errorf("label %s holds what it must not: %s", key, value)
 		}
 	}
-	if len(s.host.Mounts) != 2 || s.host.Mounts[1].VolumeOptions.DriverConfig.Options["type"] != "tmpfs" || !s.host.Mounts[0].VolumeOptions.NoCopy {
+	if len(s.host.Mounts) != 3 || s.host.Mounts[1].VolumeOptions.DriverConfig.Options["type"] != "tmpfs" || !s.host.Mounts[0].VolumeOptions.NoCopy {
 		t.Errorf("mounts: %+v", s.host.Mounts)
+	}
+}
+
+// Kubernetes has one shim for each pod, too.
+func TestAPodHasOneShimWhereTheEngineCanBeTold(t *testing.T) {
+	pod, other := testPod("web"), testPod("other")
+	r := got(parseRanges("10.89.0.0/16"))(t)
+	groups := func(pod *corev1.Pod, f facts) []string {
+		sandbox := got(names{"podyard"}.sandboxSpec(sandboxOf(pod), shared{infra: "x", network: r}, r.firstPod, f))(t)
+		app := convertContainer(t, sandboxEntry(pod), runtime.ContainerConfig{Name: "main"}, f)
+		return []string{sandbox.host.Annotations[groupAnnotation], app.host.Annotations[groupAnnotation]}
+	}
+	f := modern
+	f.annotations = true
+	if g := groups(pod, f); g[0] == "" || g[0] != g[1] || g[0] == groups(other, f)[0] {
+		t.Errorf("sandbox and container are in the groups %q, those of another pod in %q", g, groups(other, f))
+	}
+	if g := groups(pod, modern); g[0]+g[1] != "" {
+		t.Errorf("an engine that knows no annotations is given %q", g)
 	}
 }
 
 func TestDNSPolicies(t *testing.T) {
 	two, five := "2", "5"
+	onHost := func(name string, policy corev1.DNSPolicy) *corev1.Pod {
+		pod := testPod(name)
+		pod.Spec.HostNetwork, pod.Spec.DNSPolicy = true, policy
+		return pod
+	}
+	extended := testPod("d")
+	extended.Spec.DNSPolicy = corev1.DNSDefault
+	extended.Spec.DNSConfig = &corev1.PodDNSConfig{Nameservers: []string{"9.9.9.9"}, Options: []corev1.PodDNSConfigOption{{Name: "edns0"}}}
 	none := testPod("a")
 	none.Spec.DNSPolicy = corev1.DNSNone
 	none.Spec.DNSConfig = &corev1.PodDNSConfig{Nameservers: []string{"1.1.1.1"}, Options: []corev1.PodDNSConfigOption{{Name: "ndots", Value: &two}}}
@@ -112,11 +144,110 @@ func TestDNSPolicies(t *testing.T) {
 			servers: []string{"10.89.0.2", "9.9.9.9"}, search: append(slices.Clone(search), "corp"),
 			options: []string{"ndots:2", "edns0", "timeout:5"},
 		},
-		host: {},
+		host:                                {extend: true},
+		extended:                            {servers: []string{"9.9.9.9"}, options: []string{"edns0"}, extend: true},
+		onHost("e", corev1.DNSClusterFirst): {extend: true},
+		onHost("f", corev1.DNSClusterFirstWithHostNet): {servers: []string{"10.89.0.2"}, search: search, options: []string{"ndots:5"}},
 	} {
 		if got := dnsOf(sandboxOf(pod), "10.89.0.2"); !reflect.DeepEqual(got, want) {
 			t.Errorf("pod %s: %+v\nwant %+v", pod.Name, got, want)
 		}
+	}
+}
+
+func TestASandboxInTheHostsNetworkHasNothingOfItsOwnThere(t *testing.T) {
+	pod := testPod("web")
+	pod.Spec.HostNetwork = true
+	pod.Spec.HostAliases = []corev1.HostAlias{{IP: "10.0.0.1", Hostnames: []string{"a", "b"}}}
+	config := sandboxOf(pod)
+	config.Ports = []corev1.ContainerPort{{ContainerPort: 80, HostPort: 80}}
+	r := got(parseRanges("10.89.0.0/16"))(t)
+	s := got(names{"podyard"}.sandboxSpec(config, shared{infra: "podyard-infra:x", network: r}, netip.Addr{}, modern))(t)
+	if s.host.NetworkMode != "host" || s.host.UTSMode != "host" || s.network != nil || s.config.Hostname != "" || len(s.host.CapAdd)+len(s.host.PortBindings)+len(s.host.ExtraHosts)+len(s.host.DNS) != 0 {
+		t.Errorf("%+v %+v", s.config, s.host)
+	}
+	if want := []string{"sandbox", "--alias=10.0.0.1,a,b"}; !slices.Equal(s.config.Cmd, want) {
+		t.Errorf("command %q, want %q", s.config.Cmd, want)
+	}
+	if c := convertContainer(t, sandboxEntry(pod), runtime.ContainerConfig{Name: "main", Image: "a"}, modern); c.host.NetworkMode != "container:5a5a" || c.host.UTSMode != "host" {
+		t.Errorf("the container: %+v", c.host)
+	}
+}
+
+func TestASandboxMakesTheFilesOfFirstMessages(t *testing.T) {
+	pod := testPod("web", corev1.Container{Name: "main", TerminationMessagePath: "/dev/termination-log"}, corev1.Container{Name: "none"})
+	pod.Spec.InitContainers = []corev1.Container{{Name: "first", TerminationMessagePath: "/tmp/end"}}
+	r := got(parseRanges("10.89.0.0/16"))(t)
+	s := got(names{"podyard"}.sandboxSpec(sandboxOf(pod), shared{infra: "podyard-infra:x", network: r}, r.firstPod, modern))(t)
+	if end := s.config.Cmd[len(s.config.Cmd)-2:]; !slices.Equal(end, []string{"--message=/messages/first.0", "--message=/messages/main.0"}) {
+		t.Errorf("command %q", s.config.Cmd)
+	}
+	en := sandboxEntry(pod)
+	en.messages = messagesVolume{name: "abc", source: "/var/lib/docker/volumes/abc/_data"}
+	config := runtime.ContainerConfig{Name: "main", Image: "a", TerminationMessagePath: "/dev/termination-log", TerminationMessagePolicy: corev1.TerminationMessageFallbackToLogsOnError}
+	c := got(names{"podyard"}.containerSpec(en, config, lookedUp{message: "main.0"}, modern))(t)
+	if m := c.host.Mounts[0]; m.Source != "abc" || m.VolumeOptions.Subpath != "main.0" || m.Target != "/dev/termination-log" || m.ReadOnly {
+		t.Errorf("API 1.45: %+v", m)
+	}
+	c = got(names{"podyard"}.containerSpec(en, config, lookedUp{message: "main.0"}, facts{}))(t)
+	if !slices.Equal(c.host.Binds, []string{"/var/lib/docker/volumes/abc/_data/main.0:/dev/termination-log"}) {
+		t.Errorf("API 1.41: %v", c.host.Binds)
+	}
+	if c.config.Labels[labelMessage] != "main.0" || c.config.Labels[labelFallback] != "true" {
+		t.Errorf("labels: %v", c.config.Labels)
+	}
+}
+
+func TestAContainerForDebuggingSeesTheProcessesOfItsTarget(t *testing.T) {
+	pod := testPod("web", corev1.Container{Name: "main"})
+	config := runtime.ContainerConfig{Name: "debug", Image: "a", Ephemeral: true, Target: "7a7a"}
+	s := convertContainer(t, sandboxEntry(pod), config, modern)
+	if s.host.PidMode != "container:7a7a" || s.config.Labels[labelEphemeral] != "true" {
+		t.Errorf("%s, %v", s.host.PidMode, s.config.Labels)
+	}
+	yes := true
+	pod.Spec.ShareProcessNamespace = &yes
+	if s := convertContainer(t, sandboxEntry(pod), config, modern); s.host.PidMode != "container:5a5a" {
+		t.Errorf("where all see all: %s", s.host.PidMode)
+	}
+}
+
+func TestTheRuntimeIsThatOfTheSandboxAndTheStopSignalAsGiven(t *testing.T) {
+	en := sandboxEntry(testPod("web"))
+	en.runtime = "runsc"
+	s := convertContainer(t, en, runtime.ContainerConfig{Name: "main", Image: "a", StopSignal: "SIGUSR1"}, modern)
+	if s.host.Runtime != "runsc" || s.config.StopSignal != "SIGUSR1" {
+		t.Errorf("%s %s", s.host.Runtime, s.config.StopSignal)
+	}
+	r, config := got(parseRanges("10.89.0.0/16"))(t), sandboxOf(testPod("web"))
+	config.RuntimeHandler = "runsc"
+	if s := got(names{"podyard"}.sandboxSpec(config, shared{infra: "x", network: r}, r.firstPod, modern))(t); s.host.Runtime != "runsc" {
+		t.Errorf("the sandbox's: %s", s.host.Runtime)
+	}
+}
+
+func TestExtendedResourcesBecomeDeviceRequests(t *testing.T) {
+	limits := corev1.ResourceList{}
+	for name, n := range map[corev1.ResourceName]string{
+		"nvidia.com/gpu": "2", "vendor.test/tpu": "2", "amd.test/gpu": "1", "none.test/x": "0", "cpu": "1", "memory": "8Mi",
+		"hugepages-2Mi": "4Mi", "ephemeral-storage": "1Gi", "kubernetes.io/batch-cpu": "1",
+	} {
+		limits[name] = resource.MustParse(n)
+	}
+	want := []container.DeviceRequest{
+		{Driver: "cdi", DeviceIDs: []string{"amd.test/gpu=0"}}, {Driver: "cdi", DeviceIDs: []string{"vendor.test/tpu=0", "vendor.test/tpu=1"}},
+		{Driver: "nvidia", Count: 2, Capabilities: [][]string{{"gpu"}}},
+	}
+	if requests, err := deviceRequests(limits, facts{extras: extras{cdi: true}}); err != nil || !reflect.DeepEqual(requests, want) {
+		t.Errorf("%+v, %v; want %+v", requests, err, want)
+	}
+	if _, err := deviceRequests(limits, facts{}); !errors.Is(err, runtime.ErrInvalid) || !strings.Contains(err.Error(), ".test/") {
+		t.Errorf("without CDI: %v", err)
+	}
+	delete(limits, "vendor.test/tpu")
+	delete(limits, "amd.test/gpu")
+	if requests, err := deviceRequests(limits, facts{}); err != nil || !reflect.DeepEqual(requests, want[2:]) {
+		t.Errorf("without CDI: %+v, %v; want the GPU", requests, err)
 	}
 }
 
@@ -158,6 +289,23 @@ func TestResourcesAndOOMScores(t *testing.T) {
 		if r.CPUShares != c.shares || r.CPUQuota != c.quota || r.Memory != c.bytes || r.MemorySwap != c.bytes || s.host.OomScoreAdj != c.score {
 			t.Errorf("%s: shares %d, quota %d, memory %d (swap %d), score %d", c.name, r.CPUShares, r.CPUQuota, r.Memory, r.MemorySwap, s.host.OomScoreAdj)
 		}
+	}
+	always := corev1.ContainerRestartPolicyAlways
+	pod := testPod("web", corev1.Container{Name: "main", Resources: resources("", "", "1Gi", "")}, corev1.Container{Name: "large", Resources: resources("", "", "2Gi", "")})
+	pod.Spec.InitContainers = []corev1.Container{{Name: "init"}, {Name: "side", RestartPolicy: &always}}
+	for name, want := range map[string]int{"init": 999, "side": 750} {
+		if got := oomScoreAdj(pod, name, nil, 4<<30); got != want {
+			t.Errorf("the score of %s is %d, want %d", name, got, want)
+		}
+	}
+	pod.Spec.PriorityClassName = nodeCritical
+	if got := oomScoreAdj(pod, "main", nil, 4<<30); got != -997 {
+		t.Errorf("the score of a pod critical to the node is %d", got)
+	}
+	guaranteed := testPod("web", corev1.Container{Name: "main", Resources: resources("1", "1", "1Gi", "1Gi")})
+	guaranteed.Spec.InitContainers = []corev1.Container{{Name: "init", Resources: resources("1", "1", "1Gi", "")}}
+	if got := qosClass(&guaranteed.Spec); got != corev1.PodQOSBurstable {
+		t.Errorf("an init container without a limit leaves the pod %s", got)
 	}
 	if got := (facts{}).allowed(-997); got != 0 {
 		t.Errorf("an engine that may not lower scores is asked for %d", got)
@@ -224,17 +372,9 @@ func TestAPartOfAVolume(t *testing.T) {
 	}
 	for _, outside := range []string{"../x", "/x", "a/../../x"} {
 		config.Mounts = []runtime.Mount{{Volume: "data", Path: "/srv", SubPath: outside}}
-		if _, err := (names{"podyard"}).containerSpec(en, config, "", modern); !errors.Is(err, runtime.ErrInvalid) {
+		if _, err := (names{"podyard"}).containerSpec(en, config, lookedUp{}, modern); !errors.Is(err, runtime.ErrInvalid) {
 			t.Errorf("subPath %q: %v, want it refused", outside, err)
 		}
-	}
-}
-
-func TestHostPathsAreBound(t *testing.T) {
-	en := sandboxEntry(testPod("web"), sandboxVolume{Volume: runtime.Volume{Name: "host", Kind: runtime.HostPath, HostPath: "/srv"}})
-	config := runtime.ContainerConfig{Name: "main", Image: "a", Mounts: []runtime.Mount{{Volume: "host", Path: "/data", SubPath: "x"}}}
-	if s := convertContainer(t, en, config, modern); !slices.Equal(s.host.Binds, []string{"/srv/x:/data"}) {
-		t.Errorf("binds: %v", s.host.Binds)
 	}
 }
 

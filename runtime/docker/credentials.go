@@ -15,6 +15,8 @@ import (
 
 	"github.com/distribution/reference"
 	"github.com/docker/docker/api/types/registry"
+
+	"github.com/podyard/podyard/runtime"
 )
 
 // dockerHub is how the Docker client names its own registry in the configuration.
@@ -33,26 +35,43 @@ type storedAuth struct {
 	RegistryToken string `json:"registrytoken"`
 }
 
-// registryAuth is the X-Registry-Auth header for a pull: the credentials that `docker login` stored, or none. It is read
-// anew each time, since logins change it.
-func registryAuth(ctx context.Context, ref string) (string, error) {
-	named, err := reference.ParseNormalizedNamed(ref)
-	if err != nil {
-		return "", err
-	}
-	config, err := readClientConfig()
-	if err != nil {
-		return "", err
-	}
+// logins are the X-Registry-Auth headers to try for a pull, in their order: the credentials given that fit, what
+// `docker login` stored, and none. They are read anew each time, since logins change.
+func logins(ctx context.Context, named reference.Named, credentials []runtime.Credential) ([]string, error) {
 	server := reference.Domain(named)
 	if server == "docker.io" {
 		server = dockerHub
 	}
-	auth, err := config.find(ctx, server)
-	if err != nil || auth == (registry.AuthConfig{}) {
-		return "", err
+	var auths []registry.AuthConfig
+	for _, c := range fitting(credentials, named) {
+		auths = append(auths, asAuth(c, server))
 	}
-	return registry.EncodeAuthConfig(auth)
+	stored, err := storedLogin(ctx, server)
+	if err != nil && len(auths) == 0 {
+		return nil, err
+	}
+	auths = append(auths, stored)
+	var out []string
+	for _, auth := range auths {
+		if auth == (registry.AuthConfig{}) {
+			continue
+		}
+		encoded, err := registry.EncodeAuthConfig(auth)
+		if err != nil {
+			return nil, fmt.Errorf("encode a login for %s: not possible", server)
+		}
+		out = append(out, encoded)
+	}
+	return append(out, ""), nil
+}
+
+// storedLogin is what the Docker client has for a registry; zero for none.
+func storedLogin(ctx context.Context, server string) (registry.AuthConfig, error) {
+	config, err := readClientConfig()
+	if err != nil {
+		return registry.AuthConfig{}, err
+	}
+	return config.find(ctx, server)
 }
 
 func readClientConfig() (clientConfig, error) {

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/distribution/reference"
 	"github.com/docker/docker/api/types/registry"
 )
 
@@ -29,7 +30,7 @@ func helper(t *testing.T, name, script string) {
 
 func authFor(t *testing.T, ref string) registry.AuthConfig {
 	t.Helper()
-	encoded := got(registryAuth(t.Context(), ref))(t)
+	encoded := got(logins(t.Context(), got(reference.ParseNormalizedNamed(ref))(t), nil))(t)[0]
 	var auth registry.AuthConfig
 	if encoded == "" {
 		return auth
@@ -89,7 +90,7 @@ func TestNoErrorOfALoginTellsTheSecret(t *testing.T) {
 		`{"credHelpers": {"a.test": "../hush"}}`,
 	} {
 		dockerConfig(t, config)
-		_, err := registryAuth(t.Context(), "a.test/app")
+		_, err := logins(t.Context(), got(reference.ParseNormalizedNamed("a.test/app"))(t), nil)
 		if err == nil || strings.Contains(err.Error(), "hush'") || strings.Contains(err.Error(), "hush!") {
 			t.Errorf("%s: %v, want an error without the secret", config, err)
 		}

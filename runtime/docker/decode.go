@@ -1,12 +1,15 @@
 package docker
 
 import (
+	"cmp"
 	"encoding/json"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/docker/docker/api/types/container"
+	"github.com/docker/go-connections/nat"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -27,11 +30,16 @@ func decode(c container.InspectResponse, network string, old *entry) *entry {
 	case roleSandbox:
 		en.pod = decodePod(c, network, old)
 		en.volumes = decodeVolumes(c)
+		en.setsUp = slices.Contains(c.Config.Cmd, readyFlag)
+		en.messages = decodeMessages(c)
+		en.ports = decodePorts(c.HostConfig.PortBindings)
+		en.runtime = c.HostConfig.Runtime
 	case roleContainer:
 		en.container = decodeContainer(c)
 		en.sandbox = c.Config.Labels[labelSandbox]
 		en.owner = manifestFromLabels(c.Config.Labels)
 		decodeJSON(c.Config.Labels[labelSubPaths], &en.subPaths)
+		en.message = messagePlace{file: c.Config.Labels[labelMessage], fallback: c.Config.Labels[labelFallback] == "true"}
 	}
 	return en
 }
@@ -80,6 +88,23 @@ func decodeVolumes(c container.InspectResponse) map[string]sandboxVolume {
 	return out
 }
 
+// decodePorts are the host ports that a sandbox asks for, sorted.
+func decodePorts(bindings nat.PortMap) []corev1.ContainerPort {
+	var out []corev1.ContainerPort
+	for port, list := range bindings {
+		for _, b := range list {
+			hostPort, _ := strconv.Atoi(b.HostPort)
+			out = append(out, corev1.ContainerPort{
+				HostPort: int32(hostPort), HostIP: b.HostIP, Protocol: corev1.Protocol(strings.ToUpper(port.Proto())),
+			})
+		}
+	}
+	slices.SortFunc(out, func(a, b corev1.ContainerPort) int {
+		return cmp.Or(cmp.Compare(a.HostPort, b.HostPort), cmp.Compare(a.Protocol, b.Protocol), cmp.Compare(a.HostIP, b.HostIP))
+	})
+	return out
+}
+
 // decodeContainer reports a container that would not start as dockershim did: exited, at the time of its creation, with
 // the engine's words (kubernetes v1.23 pkg/kubelet/dockershim/docker_container.go, ContainerStatus).
 func decodeContainer(c container.InspectResponse) *runtime.Container {
@@ -89,6 +114,7 @@ func decodeContainer(c container.InspectResponse) *runtime.Container {
 		State: phaseOf(c.State), CreatedAt: parseTime(c.Created),
 		StartedAt: parseTime(c.State.StartedAt), FinishedAt: parseTime(c.State.FinishedAt),
 	}
+	out.Ephemeral = labels[labelEphemeral] == "true"
 	out.Attempt, _ = strconv.Atoi(labels[labelAttempt])
 	out.Backoff, _ = time.ParseDuration(labels[labelBackoff])
 	if out.State == runtime.Created && c.State.Error != "" {

@@ -1,10 +1,12 @@
 package docker
 
 import (
+	"slices"
 	"testing"
 	"time"
 
 	"github.com/docker/docker/api/types/container"
+	"github.com/docker/docker/api/types/events"
 
 	"github.com/podyard/podyard/runtime"
 )
@@ -87,10 +89,47 @@ func TestALateAnswerDoesNotReplaceANewerOne(t *testing.T) {
 	}
 }
 
+func TestAnEndForWantOfMemoryIsToldByItsEventAsWell(t *testing.T) {
+	e := &Engine{options: Options{Instance: "me"}, cache: cache{entries: map[string]*entry{}}}
+	changed, claims := newInbox(), newInbox()
+	ended := func() *runtime.Container {
+		state := container.State{Status: "exited", ExitCode: 137, StartedAt: "2026-01-02T03:04:06Z", FinishedAt: "2026-01-02T03:04:07Z"}
+		found := decode(inspected(state, map[string]string{labelRole: roleContainer}), "podyard", nil)
+		return e.cache.put("c0", e.cache.ticket(), found).container
+	}
+	if ended().OOMKilled {
+		t.Error("it was OOMKilled before anything said so")
+	}
+	oom := events.Message{Type: events.ContainerEventType, Action: events.ActionOOM,
+		Actor: events.Actor{ID: "c0", Attributes: map[string]string{labelInstance: "me"}}}
+	e.sort(oom, changed, claims)
+	if ids := changed.take(); !slices.Equal(ids, []string{"c0"}) {
+		t.Errorf("the event makes %v looked at", ids)
+	}
+	if !ended().OOMKilled {
+		t.Error("the event came after the end, and is lost")
+	}
+	e.cache.put("c0", e.cache.ticket(), nil)
+	if e.sort(oom, changed, claims); len(e.cache.ooms) > 0 {
+		t.Errorf("of a container that is gone is remembered %v", e.cache.ooms)
+	}
+	if !slices.Contains(e.subscription().Filters.Get("event"), string(events.ActionOOM)) {
+		t.Error("the engine is not asked for such events")
+	}
+}
+
 func TestContainersWithoutASandboxMakeAMissingPod(t *testing.T) {
 	labels := map[string]string{labelRole: roleContainer, labelSandbox: "gone", labelPodName: "web", labelPodNamespace: "default", labelPodUID: "u", labelContainerName: "main"}
-	pods := podsOf([]*entry{decode(inspected(container.State{Status: "running"}, labels), "podyard", nil)})
+	pods := podsOf([]*entry{decode(inspected(container.State{Status: "running"}, labels), "podyard", nil)}, "10.89.0.1")
 	if len(pods) != 1 || pods[0].Phase != runtime.Missing || pods[0].ID != "gone" || pods[0].Manifest.Name != "web" || len(pods[0].Containers) != 1 {
 		t.Errorf("%+v", pods)
+	}
+}
+
+func TestAPodInTheHostsNetworkHasTheHostsAddress(t *testing.T) {
+	labels := map[string]string{labelRole: roleSandbox, labelPod: `{"metadata":{"name":"web"},"spec":{"hostNetwork":true,"containers":null}}`}
+	entries := []*entry{decode(inspected(container.State{Status: "running"}, labels), "podyard", nil)}
+	if pods := podsOf(entries, "10.89.0.1"); pods[0].IP != "10.89.0.1" {
+		t.Errorf("the address is %q", pods[0].IP)
 	}
 }

@@ -9,10 +9,12 @@
 // (naming.go), which log and metrics agents know. The engine is the only store: what was asked for is in labels, so a
 // daemon that starts anew finds everything. Nothing that lacks this instance's label is ever changed.
 //
-// The steps of a pod's life are in sandbox.go, container.go, volume.go and files.go; what Kubernetes' fields mean to
-// Docker is in convert.go, resources.go, security.go and dns.go; what all pods share is in infra.go, network.go and
-// gateway.go.
+// The steps of a pod's life are in sandbox.go, container.go, volume.go and files.go, its containers' last words in
+// message.go; what Kubernetes' fields mean to Docker is in convert.go, resources.go, device.go, security.go, seccomp.go
+// and dns.go; how an image is pulled in image.go, keyring.go and credentials.go; what all pods share is in infra.go,
+// network.go and gateway.go.
 //
 // Read next: runtime, the contract; runtime/docker/sandbox, the process in the sandbox; runtime/docker/writer, the
-// helper that swaps files in it; gateway, which serves names and Service addresses.
+// helper that swaps files in it; runtime/docker/reaper, the one that kills abandoned commands; gateway, which serves names
+// and Service addresses.
 package docker

@@ -23,6 +23,11 @@ type Options struct {
 	Logger *slog.Logger
 	// Binary is the Podyard executable of which the infra image is made, /proc/self/exe if empty.
 	Binary string
+	// PidsLimit is how many processes a container may have (the kubelet's podPidsLimit, here per container); 0 for no
+	// limit.
+	PidsLimit int64
+	// SeccompProfileRoot is the directory of this machine that holds the seccomp profiles of type Localhost.
+	SeccompProfileRoot string
 }
 
 // Engine implements runtime.Runtime on a Docker engine.
@@ -43,6 +48,8 @@ type Engine struct {
 	watchers  watchers
 	addresses addresses
 	written   written
+	claims    claims
+	ready     ready
 	link      link
 
 	// shared is what Ensure made or found. ensuring keeps it to one Ensure at a time.
@@ -106,7 +113,7 @@ func (e *Engine) start() {
 	e.images.known = map[string]runtime.Image{}
 	e.watchers.channels = map[chan struct{}]bool{}
 	e.addresses.reserved = map[string]bool{}
-	e.written.stamps = map[writtenKey]string{}
+	e.written.stamps, e.written.first = map[writtenKey]string{}, map[string][]firstFiles{}
 	e.link.changed = make(chan struct{})
 	e.link.kick = make(chan struct{}, 1)
 	e.work.Go(e.watch)

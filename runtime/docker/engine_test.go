@@ -190,7 +190,7 @@ func startContainer(t *testing.T, e *Engine, sandbox string, config runtime.Cont
 func sh(t *testing.T, e *Engine, id, script string) string {
 	t.Helper()
 	var out, errs bytes.Buffer
-	code, err := e.Exec(t.Context(), id, []string{"sh", "-c", script}, &out, &errs)
+	code, err := e.Exec(t.Context(), id, runtime.ExecOptions{Command: []string{"sh", "-c", script}}, &out, &errs)
 	if err != nil || code != 0 {
 		t.Fatalf("sh -c %q: exit code %d, %v\n%s%s", script, code, err, out.String(), errs.String())
 	}

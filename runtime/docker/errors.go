@@ -59,7 +59,7 @@ func kindOf(err error) error {
 		return nil // said already
 	case cerrdefs.IsNotFound(err):
 		return runtime.ErrNotFound
-	case cerrdefs.IsInvalidArgument(err):
+	case cerrdefs.IsInvalidArgument(err) && !strings.Contains(err.Error(), noSource): // a path may come
 		return runtime.ErrInvalid
 	}
 	return nil

@@ -7,10 +7,12 @@ import (
 	"time"
 
 	"github.com/docker/docker/api/types/container"
+
+	"github.com/podyard/podyard/runtime"
 )
 
 // Exec implements runtime.Streams.
-func (e *Engine) Exec(ctx context.Context, id string, command []string, stdout, stderr io.Writer) (int, error) {
+func (e *Engine) Exec(ctx context.Context, id string, options runtime.ExecOptions, stdout, stderr io.Writer) (int, error) {
 	c, err := e.known(ctx, id, roleContainer)
 	if err != nil {
 		return 0, err
@@ -18,30 +20,52 @@ func (e *Engine) Exec(ctx context.Context, id string, command []string, stdout, 
 	if !c.running {
 		return 0, fmt.Errorf("exec in %s: it does not run", c.object())
 	}
-	code, err := e.exec(ctx, id, command, stdout, stderr)
+	first := &firstWords{w: stdout}
+	code, err := e.command(ctx, id, options, first, stderr)
+	if err == nil {
+		err = first.end(code)
+		code = shellCode(code, err)
+	}
 	return code, wrap("exec in", c.object(), err)
 }
 
-// exec runs a command in a container to its end. The engine cannot stop it: when ctx ends first, it is left behind.
+// noDetachKeys takes away the keys by which Docker lets go of a terminal, ctrl-p ctrl-q: a shell needs ctrl-p. The engine
+// knows no way to have none, so these are some that nobody types.
+const noDetachKeys = "ctrl-^,ctrl-_,ctrl-^,ctrl-_,ctrl-^,ctrl-_"
+
+// exec runs a command without input.
 func (e *Engine) exec(ctx context.Context, id string, command []string, stdout, stderr io.Writer) (int, error) {
-	created, err := e.cli.ContainerExecCreate(ctx, id, container.ExecOptions{Cmd: command, AttachStdout: true, AttachStderr: true})
+	return e.command(ctx, id, runtime.ExecOptions{Command: command}, stdout, stderr)
+}
+
+// command runs a command in a container to its end. If ctx ends first, it returns at once, and the command and what it has
+// started are killed.
+func (e *Engine) command(ctx context.Context, id string, o runtime.ExecOptions, stdout, stderr io.Writer) (int, error) {
+	mark := newMark()
+	created, err := e.cli.ContainerExecCreate(ctx, id, container.ExecOptions{
+		Cmd: o.Command, Tty: o.TTY, AttachStdin: o.Stdin != nil, AttachStdout: true, AttachStderr: true,
+		DetachKeys: noDetachKeys, Env: []string{mark},
+	})
 	if err != nil {
 		return 0, err
 	}
-	attached, err := e.cli.ContainerExecAttach(ctx, created.ID, container.ExecAttachOptions{})
+	attached, err := e.cli.ContainerExecAttach(ctx, created.ID, container.ExecAttachOptions{Tty: o.TTY})
 	if err != nil {
+		e.endExec(id, created.ID, mark) // it may have been started all the same
 		return 0, err
 	}
-	defer attached.Close()
-	stop := context.AfterFunc(ctx, attached.Close)
-	defer stop()
-	if err := split(attached.Reader, false, stdout, stderr); err != nil || ctx.Err() != nil {
-		if ctx.Err() != nil {
-			err = ctx.Err()
-		}
-		return 0, err
+	streams := streams{stdin: o.Stdin, stdout: stdout, stderr: stderr, tty: o.TTY}
+	err = streams.copy(ctx, attached, o.Resize, func(ctx context.Context, size container.ResizeOptions) error {
+		return e.cli.ContainerExecResize(ctx, created.ID, size)
+	})
+	var code int
+	if err == nil {
+		code, err = e.exitCode(ctx, created.ID)
 	}
-	return e.exitCode(ctx, created.ID)
+	if err != nil {
+		e.endExec(id, created.ID, mark)
+	}
+	return code, err
 }
 
 // exitCode waits for the engine to note the end, which may come a moment after the end of the output.

@@ -33,6 +33,8 @@ const dataLink = "..data"
 type written struct {
 	mu     sync.Mutex
 	stamps map[writtenKey]string
+	// first are the files that sandboxes were created with and that StartSandbox has yet to write.
+	first map[string][]firstFiles
 	// turns keeps it to one writer for each volume.
 	turns map[writtenKey]*sync.Mutex
 }
@@ -40,6 +42,76 @@ type written struct {
 type writtenKey struct {
 	sandbox, volume string
 	started         time.Time
+}
+
+// firstFiles are those of one volume.
+type firstFiles struct {
+	volume  string
+	payload payload
+}
+
+// firstPayloads packs the files that a pod's volumes are created with.
+func firstPayloads(config runtime.SandboxConfig) ([]firstFiles, error) {
+	var out []firstFiles
+	for _, v := range config.Volumes {
+		if v.Kind != runtime.Files || len(v.Files) == 0 {
+			continue
+		}
+		p, err := newPayload(v.Files, fsGroup(config.Pod), time.Now())
+		if err != nil {
+			return nil, fmt.Errorf("volume %s: %w", v.Name, err)
+		}
+		out = append(out, firstFiles{v.Name, p})
+	}
+	return out, nil
+}
+
+// keepFirst keeps the files of a sandbox until it runs; before, there is no memory to write them to. Where an earlier
+// sandbox of the pod may have left files, WriteVolume is to clear them away.
+func (e *Engine) keepFirst(id string, files []firstFiles) {
+	sandbox := e.cache.get(id)
+	if len(files) == 0 || sandbox == nil || !sandbox.started.IsZero() {
+		return
+	}
+	for _, other := range e.cache.all() {
+		if other.role == roleContainer && other.sandbox != id && other.owner.UID == sandbox.pod.Manifest.UID {
+			return
+		}
+	}
+	e.written.mu.Lock()
+	defer e.written.mu.Unlock()
+	e.written.first[id] = files
+}
+
+// writeFirst writes the files that a sandbox was created with: all volumes with one request, since it is the request that
+// costs (50 ms on Docker 20.10, for a byte or a megabyte). WriteVolume then finds its work done.
+func (e *Engine) writeFirst(ctx context.Context, sandbox *entry) error {
+	turn := e.written.turn(writtenKey{sandbox: sandbox.id})
+	turn.Lock()
+	defer turn.Unlock()
+	files := e.written.takeFirst(sandbox.id)
+	if len(files) == 0 {
+		return nil
+	}
+	var all []entryFile
+	for _, f := range files {
+		all = append(all, f.payload.under(f.volume)...)
+	}
+	if err := e.put(ctx, sandbox.id, insideSandbox(""), all); err != nil {
+		return fmt.Errorf("write its files: %w", err) // from here on it is WriteVolume's
+	}
+	for _, f := range files {
+		e.written.set(writtenKey{sandbox.id, f.volume, sandbox.started}, f.payload.hash)
+	}
+	return nil
+}
+
+func (w *written) takeFirst(sandbox string) []firstFiles {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	files := w.first[sandbox]
+	delete(w.first, sandbox)
+	return files
 }
 
 // WriteVolume implements runtime.Sandboxes. Layout and steps are those of the kubelet's AtomicWriter: the files go into a
@@ -102,6 +174,7 @@ func (w *written) set(key writtenKey, stamp string) {
 func (w *written) forget(sandbox string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	delete(w.first, sandbox)
 	for key := range w.stamps {
 		if key.sandbox == sandbox {
 			delete(w.stamps, key)
@@ -209,7 +282,7 @@ func (p *payload) addParents(dir string, made map[string]bool, group *int64, now
 func (p *payload) addDir(name string, group *int64, now time.Time) {
 	header := &tar.Header{Typeflag: tar.TypeDir, Name: name + "/", Mode: 0o755, ModTime: now}
 	if group != nil {
-		header.Gid = int(*group)
+		header.Gid, header.Mode = int(*group), 0o2755
 	}
 	p.files = append(p.files, entryFile{header: header})
 }
@@ -233,6 +306,17 @@ func (p *payload) links() []entryFile {
 	out := []entryFile{link(dataLink, p.dir)}
 	for _, name := range p.top {
 		out = append(out, link(name, path.Join(dataLink, name)))
+	}
+	return out
+}
+
+// under is everything in it, links included, as it is packed from the directory above the volume.
+func (p *payload) under(volume string) []entryFile {
+	out := append(slices.Clone(p.files), p.links()...)
+	for i, f := range out {
+		header := *f.header
+		header.Name = volume + "/" + header.Name
+		out[i].header = &header
 	}
 	return out
 }

@@ -2,6 +2,7 @@ package docker
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -136,7 +137,11 @@ func (e *Engine) run(ctx context.Context, en *entry) (*entry, error) {
 	if en.running {
 		return en, nil
 	}
-	if err := e.cli.ContainerStart(ctx, en.id, container.StartOptions{}); err != nil {
+	err := e.launch(ctx, en.id, !en.started.IsZero())
+	if leftBehind(err) {
+		return nil, errors.Join(errLeftBehind, e.remove(ctx, en.id)) // the next try makes it
+	}
+	if err != nil {
 		return nil, err
 	}
 	return e.mustRefresh(ctx, en.id)
@@ -201,7 +206,7 @@ func (n names) agentSpec(s shared, holder string) spec {
 			Image: s.infra, Labels: n.labels(roleAgent), OpenStdin: true,
 			Cmd: []string{
 				"gateway", "--ip=" + s.network.gateway.String(), "--pod-cidr=" + s.network.pods.String(),
-				"--service-cidr=" + s.network.services.String(), "--state=/state/table.json",
+				"--host-ip=" + s.network.bridge.String(), "--service-cidr=" + s.network.services.String(), "--state=/state/table.json",
 			},
 		},
 		host: &container.HostConfig{

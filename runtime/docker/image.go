@@ -5,9 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
+	cerrdefs "github.com/containerd/errdefs"
 	"github.com/distribution/reference"
 	"github.com/docker/docker/api/types/image"
 
@@ -49,11 +52,12 @@ func (e *Engine) noteImage(ref string, found runtime.Image) runtime.Image {
 }
 
 // PullImage implements runtime.Images.
-func (e *Engine) PullImage(ctx context.Context, ref string) (runtime.Image, error) {
-	if _, err := reference.ParseNormalizedNamed(ref); err != nil {
+func (e *Engine) PullImage(ctx context.Context, ref string, credentials []runtime.Credential) (runtime.Image, error) {
+	named, err := reference.ParseNormalizedNamed(ref)
+	if err != nil {
 		return runtime.Image{}, fmt.Errorf("pull image %s: %w: %w", ref, runtime.ErrInvalid, err)
 	}
-	if err := e.pull(ctx, ref); err != nil {
+	if err := e.pull(ctx, ref, named, credentials); err != nil {
 		_, _ = e.ImageStatus(ctx, ref) // what is here counts even if the registry did not answer
 		return runtime.Image{}, wrap("pull", "image "+ref, err)
 	}
@@ -65,11 +69,43 @@ func (e *Engine) PullImage(ctx context.Context, ref string) (runtime.Image, erro
 	return e.noteImage(ref, found), nil
 }
 
-func (e *Engine) pull(ctx context.Context, ref string) error {
-	auth, err := registryAuth(ctx, ref)
+// pull tries one login after the other, as long as the registry refuses. Of several refusals the first is told: it is
+// about the login that was meant.
+func (e *Engine) pull(ctx context.Context, ref string, named reference.Named, credentials []runtime.Credential) error {
+	auths, err := logins(ctx, named, credentials)
 	if err != nil {
 		return err
 	}
+	var refused error
+	for _, auth := range auths {
+		err := e.pullAs(ctx, ref, auth)
+		if !isRefusal(err) {
+			return err
+		}
+		if refused == nil {
+			refused = err
+		}
+	}
+	if tried := len(auths) - 1; tried > 0 {
+		return fmt.Errorf("%w (refused with each of %d logins, and without)", refused, tried)
+	}
+	return refused
+}
+
+// refusals are the words of registries, and of the engine for them. The engine's status code is no help: before 28 it is
+// 404 or 500.
+var refusals = []string{"unauthorized", "authentication required", "no basic auth credentials", "denied", "forbidden"}
+
+func isRefusal(err error) bool {
+	if err == nil {
+		return false
+	}
+	text := strings.ToLower(err.Error())
+	return cerrdefs.IsUnauthorized(err) || cerrdefs.IsPermissionDenied(err) ||
+		slices.ContainsFunc(refusals, func(word string) bool { return strings.Contains(text, word) })
+}
+
+func (e *Engine) pullAs(ctx context.Context, ref, auth string) error {
 	progress, err := e.cli.ImagePull(ctx, ref, image.PullOptions{RegistryAuth: auth})
 	if err != nil {
 		return err

@@ -362,11 +362,112 @@ func TestAHostPortReachesThePodAndAnAllocatedOneIsAnError(t *testing.T) {
 	})
 	config.Pod = testPod("second")
 	second := got(e.CreateSandbox(t.Context(), config))(t)
-	if err := e.StartSandbox(t.Context(), second); err == nil || !strings.Contains(err.Error(), "port is already allocated") {
-		t.Errorf("a second pod with the port: %v", err)
+	taken := fmt.Sprintf("host port %d/TCP is taken by pod default/web (container k8s_POD_web_", port)
+	if err := e.StartSandbox(t.Context(), second); err == nil || !strings.Contains(err.Error(), taken) {
+		t.Errorf("a second pod with the port: %v\nwant %q in it", err, taken)
 	}
 	must(t, e.RemoveSandbox(t.Context(), id))
 	must(t, e.StartSandbox(t.Context(), second))
+	must(t, e.RemoveSandbox(t.Context(), second))
+
+	listener := got(net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port)))(t)
+	config.Pod = testPod("third")
+	third := got(e.CreateSandbox(t.Context(), config))(t)
+	taken = fmt.Sprintf("host port %d/TCP is taken by a program outside Docker", port)
+	if err := e.StartSandbox(t.Context(), third); err == nil || !strings.Contains(err.Error(), taken) {
+		t.Errorf("a port on which a program listens: %v\nwant %q in it", err, taken)
+	}
+	listener.Close()
+	must(t, e.StartSandbox(t.Context(), third))
+}
+
+func TestSCTPPortsArePublished(t *testing.T) {
+	e := ensuredEngine(t)
+	config := sandboxOf(testPod("web"))
+	port := int32(30000 + os.Getpid()%2000)
+	config.Ports = []corev1.ContainerPort{{ContainerPort: 3868, HostPort: port, Protocol: corev1.ProtocolSCTP, HostIP: "127.0.0.1"}}
+	id := got(e.CreateSandbox(t.Context(), config))(t)
+	// A kernel without SCTP can publish none, and the error is to say so.
+	if err := e.StartSandbox(t.Context(), id); err != nil {
+		if !strings.Contains(err.Error(), "has no SCTP (modprobe sctp)") {
+			t.Error(err)
+		}
+		return
+	}
+	published := got(e.cli.ContainerInspect(t.Context(), id))(t).NetworkSettings.Ports["3868/sctp"]
+	if len(published) != 1 || published[0].HostPort != fmt.Sprint(port) {
+		t.Errorf("published: %+v", published)
+	}
+}
+
+func TestOptionsOfTheNodeReachTheKernel(t *testing.T) {
+	root := t.TempDir()
+	must(t, os.WriteFile(filepath.Join(root, "no-mkdir.json"), []byte(`{"defaultAction": "SCMP_ACT_ALLOW",
+		"syscalls": [{"names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_ERRNO"}]}`), 0o644))
+	e := newEngineOf(t, Options{Instance: instanceFor(t), Binary: testBinary, PidsLimit: 20, SeccompProfileRoot: root})
+	must(t, e.Ensure(t.Context(), nil))
+	ref := busybox(t, e.cli)
+	id := startPod(t, e, sandboxOf(testPod("web")))
+	config, name := sleeper(ref), "no-mkdir.json"
+	config.SecurityContext = &corev1.SecurityContext{SeccompProfile: &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeLocalhost, LocalhostProfile: &name}}
+	main := startContainer(t, e, id, config)
+	if out := sh(t, e, main, "mkdir /tmp/x 2>&1 || true; touch /tmp/y && echo touched"); !strings.Contains(out, "Operation not permitted") || !strings.Contains(out, "touched") {
+		t.Errorf("with the profile: %s", out)
+	}
+	if out := sh(t, e, main, "cat /sys/fs/cgroup/pids/pids.max /sys/fs/cgroup/pids.max 2>/dev/null || true"); out != "20" {
+		t.Errorf("the limit of processes is %s", out)
+	}
+	gone := "gone.json"
+	config.Name, config.SecurityContext.SeccompProfile.LocalhostProfile = "other", &gone
+	if _, err := e.CreateContainer(t.Context(), id, config); !errors.Is(err, runtime.ErrInvalid) || !strings.Contains(err.Error(), "there is no such file") {
+		t.Errorf("a profile that is not there: %v", err)
+	}
+}
+
+func TestThePodsRuntimeIsTheOneAskedFor(t *testing.T) {
+	e := ensuredEngine(t)
+	ref := busybox(t, e.cli)
+	names := state(t, e).Runtimes
+	config := sandboxOf(testPod("web"))
+	config.RuntimeHandler = names[slices.Index(names, "runc")]
+	id := startPod(t, e, config)
+	main := startContainer(t, e, id, sleeper(ref))
+	for _, c := range []string{id, main} {
+		if found := got(e.cli.ContainerInspect(t.Context(), c))(t); found.HostConfig.Runtime != "runc" {
+			t.Errorf("%s runs with %s", found.Name, found.HostConfig.Runtime)
+		}
+	}
+	config.Pod, config.RuntimeHandler = testPod("other"), "kata-that-nobody-has"
+	if _, err := e.CreateSandbox(t.Context(), config); !errors.Is(err, runtime.ErrInvalid) || !strings.Contains(err.Error(), "has no runtime kata-that-nobody-has, it has ") {
+		t.Errorf("a runtime that the engine has not: %v", err)
+	}
+}
+
+func TestMessagesAreThereForADaemonThatStartsAnewAndGoWithTheirPod(t *testing.T) {
+	e := ensuredEngine(t)
+	ref := busybox(t, e.cli)
+	pod := testPod("web", corev1.Container{Name: "main", Image: ref, TerminationMessagePath: "/dev/termination-log"})
+	id := startPod(t, e, sandboxOf(pod))
+	config := runtime.ContainerConfig{
+		Name: "main", Image: ref, Command: []string{"sh", "-c", "echo farewell >/dev/termination-log; exit 1"}, TerminationMessagePath: "/dev/termination-log",
+	}
+	startContainer(t, e, id, config)
+	eventually(t, "the container exits", func() bool { return podIn(t, e, id).Containers[0].State == runtime.Exited })
+	again, err := New(t.Context(), e.options)
+	must(t, err)
+	t.Cleanup(func() { again.Close() })
+	if got := podIn(t, again, id).Containers[0].Message; got != "farewell\n" {
+		t.Errorf("a new daemon reads the message %q", got)
+	}
+	volume := e.cache.get(id).messages.name
+	found := got(e.cli.VolumeInspect(t.Context(), volume))(t)
+	if found.Labels[labelInstance] != e.options.Instance {
+		t.Errorf("the volume of messages has the labels %v", found.Labels)
+	}
+	must(t, e.RemoveSandbox(t.Context(), id))
+	if _, err := e.cli.VolumeInspect(t.Context(), volume); err == nil {
+		t.Error("the volume of messages outlives its pod")
+	}
 }
 
 func TestAPullLogsIn(t *testing.T) {
@@ -375,8 +476,8 @@ func TestAPullLogsIn(t *testing.T) {
 	address := serveRegistry(t, "ann", "hush-hush")
 	as := address + "/team/app:v1"
 	dockerConfig(t, `{"auths": {"`+address+`": {"auth": "`+login("ann", "hush-hush")+`"}}}`)
-	pushImage(t, e.cli, ref, as, got(registryAuth(t.Context(), as))(t))
-	pulled := got(e.PullImage(t.Context(), as))(t)
+	pushImage(t, e.cli, ref, as, basicAuth(t, "ann", "hush-hush"))
+	pulled := got(e.PullImage(t.Context(), as, nil))(t)
 	if !strings.HasPrefix(pulled.Digest, address+"/team/app@sha256:") || pulled.PulledAt.IsZero() {
 		t.Errorf("%+v", pulled)
 	}
@@ -397,12 +498,24 @@ func TestAPullLogsIn(t *testing.T) {
 	}
 
 	dockerConfig(t, `{"auths": {"`+address+`": {"auth": "`+login("ann", "wrong-pass")+`"}}}`)
-	if _, err := e.PullImage(t.Context(), as); err == nil || strings.Contains(err.Error(), "wrong-pass") || !strings.Contains(err.Error(), as) {
-		t.Errorf("with a wrong password: %v", err)
-	}
-	if _, err := e.PullImage(t.Context(), "Not A Reference"); !errors.Is(err, runtime.ErrInvalid) {
+	_, err := e.PullImage(t.Context(), as, nil)
+	saysNoSecret(t, err, as)
+	if _, err := e.PullImage(t.Context(), "Not A Reference", nil); !errors.Is(err, runtime.ErrInvalid) {
 		t.Errorf("an invalid reference: %v", err)
 	}
+}
+
+func saysNoSecret(t *testing.T, err error, ref string) {
+	t.Helper()
+	if err == nil || !strings.Contains(err.Error(), ref) {
+		t.Fatalf("the pull says %v; want an error that names %s", err, ref)
+	}
+	for _, secret := range []string{"hush-hush", "stale-secret", "wrong-pass", login("ann", "hush-hush"), login("ann", "stale-secret")} {
+		if strings.Contains(err.Error(), secret) {
+			t.Errorf("the error tells the secret %s: %v", secret, err)
+		}
+	}
+	t.Log(err)
 }
 
 // socket passes connections on to the engine. It counts what is asked, and can cut all connections.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/netip"
 	"slices"
 	"sync"
 	"time"
@@ -19,6 +20,9 @@ import (
 
 // greeting is how long an agent may take to answer the first message before it is restarted.
 const greeting = 5 * time.Second
+
+// disconnectTimeout is how long the removal of a pod waits for the agent to take note of it.
+const disconnectTimeout = time.Second
 
 // link is the connection to the gateway's agent. One goroutine keeps it up from the first Ensure to Close.
 type link struct {
@@ -117,6 +121,13 @@ func (l *link) get(ctx context.Context) (*gateway.Client, error) {
 	}
 }
 
+// current is the client, or nil while the agent is away.
+func (l *link) current() *gateway.Client {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.client
+}
+
 // set installs a client, or none and why.
 func (l *link) set(client *gateway.Client, err error) {
 	l.mu.Lock()
@@ -178,6 +189,23 @@ func (l *link) agentID() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.agent
+}
+
+// disconnect has connections to a sandbox end that is gone. If the agent is away, they time out.
+func (e *Engine) disconnect(ctx context.Context, sandbox *entry) {
+	if sandbox == nil || sandbox.pod == nil || sandbox.pod.Manifest.Spec.HostNetwork {
+		return
+	}
+	ip, err := netip.ParseAddr(sandbox.pod.IP)
+	client := e.link.current()
+	if err != nil || client == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, disconnectTimeout)
+	defer cancel()
+	if err := client.Gone(ctx, ip); err != nil {
+		e.log.Warn("connections to a pod that is gone will time out", "pod", sandbox.object(), "err", err)
+	}
 }
 
 // noteGateway wakes the supervisor if what changed is part of the gateway.

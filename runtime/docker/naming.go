@@ -3,6 +3,7 @@ package docker
 import (
 	"fmt"
 	"strconv"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 )
@@ -37,6 +38,11 @@ const (
 	labelBackoff  = "podyard.dev/backoff"
 	labelImage    = "podyard.dev/image"
 	labelSubPaths = "podyard.dev/subpaths"
+	// labelMessage is the file of the termination message, by its name in the pod's volume of messages; labelFallback is
+	// "true" where the log stands in for it; labelEphemeral is "true" on containers for debugging.
+	labelMessage   = "podyard.dev/message"
+	labelFallback  = "podyard.dev/message-from-log"
+	labelEphemeral = "podyard.dev/ephemeral"
 	// labelInfra names the instance on its infra image. It is a key of its own because containers inherit the labels of
 	// their image, and one that somebody else makes from ours is not ours.
 	labelInfra = "podyard.dev/infra-of"
@@ -50,8 +56,10 @@ const (
 	roleContainer = "container"
 	roleHolder    = "gateway-holder"
 	roleAgent     = "gateway-agent"
+	roleReaper    = "reaper"
 	roleNetwork   = "network"
 	roleVolume    = "volume"
+	roleCheck     = "check"
 )
 
 // names makes the names and labels of one instance.
@@ -98,6 +106,12 @@ func containerName(container string, pod *corev1.Pod, attempt int) string {
 // volume is the engine's name of a volume that lives as long as its pod.
 func (n names) volume(uid, name string) string {
 	return fmt.Sprintf("podyard_%s_%s_%s", n.instance, uid, name)
+}
+
+// isPodVolume tells whether volume makes such names. A claim's has the word in the place of a UID.
+func (n names) isPodVolume(name string) bool {
+	rest, ok := strings.CutPrefix(name, fmt.Sprintf("podyard_%s_", n.instance))
+	return ok && !strings.HasPrefix(rest, "claim_")
 }
 
 func (n names) labels(role string) map[string]string {

@@ -21,26 +21,37 @@ func (e *Engine) State(ctx context.Context) (*runtime.State, error) {
 	if err := e.synced(ctx); err != nil {
 		return nil, err
 	}
+	extras := e.cache.engineExtras()
 	state := &runtime.State{
-		Instance:    e.options.Instance,
-		Host:        e.facts.host(),
-		Pods:        podsOf(e.cache.all()),
-		Images:      e.images.snapshot(),
-		Routes:      e.link.snapshot(),
-		ServiceCIDR: e.cache.serviceCIDR(),
+		Instance:     e.options.Instance,
+		Host:         e.facts.host(),
+		Capacity:     e.facts.capacity(),
+		Runtimes:     extras.runtimes,
+		CDI:          extras.cdi,
+		AppArmor:     extras.appArmor,
+		Images:       e.images.snapshot(),
+		Volumes:      e.claims.snapshot(),
+		OtherVolumes: e.claims.otherNames(),
+		Routes:       e.link.snapshot(),
+		ServiceCIDR:  e.cache.serviceCIDR(),
 	}
 	if shared := e.ensured(); shared.ready() {
 		state.HostIP = shared.network.bridge.String()
 	}
+	state.Pods = podsOf(e.cache.all(), state.HostIP)
 	return state, nil
 }
 
-// podsOf groups containers by sandbox and sorts. Containers whose sandbox is gone make a pod that is Missing.
-func podsOf(entries []*entry) []runtime.Pod {
+// podsOf groups containers by sandbox and sorts. Containers whose sandbox is gone make a pod that is Missing. Pods in the
+// host's network have its address.
+func podsOf(entries []*entry, hostIP string) []runtime.Pod {
 	bySandbox := map[string]*runtime.Pod{}
 	for _, en := range entries {
 		if en.role == roleSandbox {
 			pod := *en.pod
+			if pod.Manifest.Spec.HostNetwork {
+				pod.IP = hostIP
+			}
 			bySandbox[en.id] = &pod
 		}
 	}
@@ -89,7 +100,8 @@ func (e *Engine) synced(ctx context.Context) error {
 // inspections is how many containers are looked up at once: enough to hide the latency of a remote engine.
 const inspections = 8
 
-// list looks up every container of ours, those that are known and may be gone, and the images that were asked for.
+// list looks up every container of ours, those that are known and may be gone, the images that were asked for, and the
+// persistent volumes.
 func (e *Engine) list(ctx context.Context) error {
 	e.cache.forget(time.Now().Add(-time.Minute))
 	list, err := e.cli.ContainerList(ctx, container.ListOptions{All: true, Filters: e.ours()})
@@ -110,6 +122,7 @@ func (e *Engine) list(ctx context.Context) error {
 	}
 	group.Go(func() error { return e.lookAtImages(groupCtx) })
 	group.Go(func() error { return e.lookAtNetwork(groupCtx) })
+	group.Go(func() error { return e.lookAtClaims(groupCtx) })
 	return group.Wait()
 }
 
@@ -130,9 +143,7 @@ func (e *Engine) refresh(ctx context.Context, id string) (*entry, error) {
 	ticket := e.cache.ticket()
 	found, err := e.cli.ContainerInspect(ctx, id)
 	if cerrdefs.IsNotFound(err) {
-		old := e.cache.get(id)
-		e.cache.put(id, ticket, nil)
-		e.noteGateway(old, nil)
+		e.noteGone(id, ticket)
 		return nil, nil
 	}
 	if err != nil {
@@ -142,9 +153,20 @@ func (e *Engine) refresh(ctx context.Context, id string) (*entry, error) {
 		return nil, nil
 	}
 	old := e.cache.get(id)
-	now := e.cache.put(id, ticket, decode(found, e.names.network(), old))
+	looked := decode(found, e.names.network(), old)
+	if err := e.readMessage(ctx, looked, old); err != nil {
+		return nil, wrap("read the termination message of", looked.object(), err)
+	}
+	now := e.cache.put(id, ticket, looked)
 	e.noteGateway(old, now)
 	return now, nil
+}
+
+// noteGone remembers that there is no such container any more: IDs are not given again.
+func (e *Engine) noteGone(id string, ticket uint64) {
+	old := e.cache.get(id)
+	e.cache.put(id, ticket, nil)
+	e.noteGateway(old, nil)
 }
 
 // known returns what is remembered of a container of ours with one of the roles, or looks for it. What is not ours is

@@ -75,8 +75,8 @@ func clip(message string) string {
 	return strings.ToValidUTF8(message[:min(len(message), maxMessage)], "")
 }
 
-// probeRequest is upstream's reading of httpGet and tcpSocket (pkg/probe/http/request.go, pkg/kubelet/prober/prober.go):
-// the pod's address unless a host is given, HTTP unless a scheme is.
+// probeRequest is upstream's reading of httpGet, tcpSocket and grpc (pkg/probe/http/request.go,
+// pkg/kubelet/prober/prober.go): the pod's address unless a host is given, HTTP unless a scheme is.
 func probeRequest(ctx context.Context, podIP string, handler corev1.ProbeHandler) (gateway.ProbeRequest, error) {
 	request := gateway.ProbeRequest{Host: podIP, Timeout: noTimeout}
 	if deadline, ok := ctx.Deadline(); ok {
@@ -101,6 +101,11 @@ func probeRequest(ctx context.Context, podIP string, handler corev1.ProbeHandler
 		request.Scheme, request.Port = "tcp", int32(handler.TCPSocket.Port.IntValue())
 		if handler.TCPSocket.Host != "" {
 			request.Host = handler.TCPSocket.Host
+		}
+	case handler.GRPC != nil:
+		request.Scheme, request.Port = "grpc", handler.GRPC.Port
+		if handler.GRPC.Service != nil {
+			request.Service = *handler.GRPC.Service
 		}
 	default:
 		return request, fmt.Errorf("this kind of probe is not supported: %w", runtime.ErrInvalid)

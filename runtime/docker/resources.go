@@ -1,6 +1,8 @@
 package docker
 
 import (
+	"slices"
+
 	"github.com/docker/docker/api/types/container"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
@@ -16,8 +18,9 @@ const (
 
 // resourcesOf turns requests and limits into cgroup values, as the kubelet does
 // (pkg/kubelet/kuberuntime/kuberuntime_container_linux.go, calculateLinuxResources): shares from the request, or from
-// the limit if there is no request; a quota from the limit; and no swap beyond the memory limit.
-func resourcesOf(r corev1.ResourceRequirements) container.Resources {
+// the limit if there is no request; a quota from the limit; and no swap beyond the memory limit. Extended resources
+// become device requests.
+func resourcesOf(r corev1.ResourceRequirements, f facts) (container.Resources, error) {
 	limit, request := r.Limits[corev1.ResourceCPU], r.Requests[corev1.ResourceCPU]
 	if _, asked := r.Requests[corev1.ResourceCPU]; !asked {
 		request = limit
@@ -29,7 +32,9 @@ func resourcesOf(r corev1.ResourceRequirements) container.Resources {
 	if memory := r.Limits[corev1.ResourceMemory]; memory.Value() > 0 {
 		out.Memory, out.MemorySwap = memory.Value(), memory.Value()
 	}
-	return out
+	var err error
+	out.DeviceRequests, err = deviceRequests(r.Limits, f)
+	return out, err
 }
 
 // milliCPUToShares: 100m → 102, none → 2 (upstream MilliCPUToShares).
@@ -55,21 +60,41 @@ const (
 	bestEffortOOMScoreAdj = 1000
 )
 
+// nodeCritical is the class whose pods are killed last, whatever they ask for (pkg/kubelet/types, IsNodeCriticalPod).
+const nodeCritical = "system-node-critical"
+
 // oomScoreAdj is upstream's GetContainerOOMScoreAdjust. Worked example: Burstable, request 1 GiB of a 4 GiB host:
-// 1000 − 1000/4 = 750.
-func oomScoreAdj(pod *corev1.Pod, requests corev1.ResourceList, hostMemory int64) int {
-	switch qosClass(&pod.Spec) {
-	case corev1.PodQOSGuaranteed:
+// 1000 − 1000/4 = 750. A sidecar's is never above the highest of the containers that it serves.
+func oomScoreAdj(pod *corev1.Pod, name string, requests corev1.ResourceList, hostMemory int64) int {
+	switch qos := qosClass(&pod.Spec); {
+	case pod.Spec.PriorityClassName == nodeCritical, qos == corev1.PodQOSGuaranteed:
 		return guaranteedOOMScoreAdj
-	case corev1.PodQOSBestEffort:
+	case qos == corev1.PodQOSBestEffort:
 		return bestEffortOOMScoreAdj
 	}
-	request := requests[corev1.ResourceMemory]
-	score := int64(bestEffortOOMScoreAdj)
+	score := burstable(requests, hostMemory)
+	if isSidecar(&pod.Spec, name) {
+		highest := int64(0)
+		for i := range pod.Spec.Containers {
+			highest = max(highest, burstable(pod.Spec.Containers[i].Resources.Requests, hostMemory))
+		}
+		score = min(score, highest)
+	}
+	return int(min(max(score, 1000+guaranteedOOMScoreAdj), bestEffortOOMScoreAdj-1))
+}
+
+func burstable(requests corev1.ResourceList, hostMemory int64) int64 {
+	score, request := int64(bestEffortOOMScoreAdj), requests[corev1.ResourceMemory]
 	if hostMemory > 0 {
 		score -= 1000 * request.Value() / hostMemory
 	}
-	return int(min(max(score, 1000+guaranteedOOMScoreAdj), bestEffortOOMScoreAdj-1))
+	return score
+}
+
+func isSidecar(spec *corev1.PodSpec, name string) bool {
+	return slices.ContainsFunc(spec.InitContainers, func(c corev1.Container) bool {
+		return c.Name == name && c.RestartPolicy != nil && *c.RestartPolicy == corev1.ContainerRestartPolicyAlways
+	})
 }
 
 // qosClass is upstream's ComputePodQOS (pkg/apis/core/v1/helper/qos/qos.go): Guaranteed if every container has limits

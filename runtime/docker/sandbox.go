@@ -2,7 +2,10 @@ package docker
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -17,9 +20,6 @@ import (
 // CreateSandbox implements runtime.Sandboxes.
 func (e *Engine) CreateSandbox(ctx context.Context, config runtime.SandboxConfig) (string, error) {
 	object := "pod " + config.Pod.Namespace + "/" + config.Pod.Name
-	if config.Pod.Spec.HostNetwork {
-		return "", fmt.Errorf("create %s: hostNetwork is not supported: %w", object, runtime.ErrInvalid)
-	}
 	shared := e.ensured()
 	if !shared.ready() {
 		return "", fmt.Errorf("create %s: %w", object, errNotEnsured)
@@ -27,14 +27,20 @@ func (e *Engine) CreateSandbox(ctx context.Context, config runtime.SandboxConfig
 	if err := e.synced(ctx); err != nil {
 		return "", err
 	}
-	if err := e.checkVolumes(ctx, config.Volumes); err != nil {
+	if err := e.checkRuntime(config.RuntimeHandler); err != nil {
 		return "", fmt.Errorf("create %s: %w", object, err)
 	}
-	ip, err := e.reserveAddress(shared.network)
+	config, files, err := e.prepareVolumes(ctx, config)
 	if err != nil {
 		return "", fmt.Errorf("create %s: %w", object, err)
 	}
-	defer e.releaseAddress(ip)
+	var ip netip.Addr
+	if !config.Pod.Spec.HostNetwork {
+		if ip, err = e.reserveAddress(shared.network); err != nil {
+			return "", fmt.Errorf("create %s: %w", object, err)
+		}
+		defer e.releaseAddress(ip)
+	}
 	spec, err := e.names.sandboxSpec(config, shared, ip, e.learned())
 	if err != nil {
 		return "", fmt.Errorf("create %s: %w", object, err)
@@ -47,7 +53,19 @@ func (e *Engine) CreateSandbox(ctx context.Context, config runtime.SandboxConfig
 		}
 		id, err = e.create(ctx, spec)
 	}
+	if err == nil {
+		e.keepFirst(id, files)
+	}
 	return id, wrap("create", object, err)
+}
+
+// checkRuntime refuses an OCI runtime that the engine does not know. It would say so itself only at the start.
+func (e *Engine) checkRuntime(handler string) error {
+	has := e.cache.engineExtras().runtimes
+	if handler == "" || slices.Contains(has, handler) {
+		return nil
+	}
+	return fmt.Errorf("the engine has no runtime %s, it has %s: %w", handler, strings.Join(has, ", "), runtime.ErrInvalid)
 }
 
 // create creates a container and remembers it. If the name is taken by the very same thing, that is returned.
@@ -97,43 +115,33 @@ func (e *Engine) StartSandbox(ctx context.Context, id string) error {
 	if err != nil {
 		return err
 	}
-	err = e.cli.ContainerStart(ctx, id, container.StartOptions{})
+	err = e.launch(ctx, id, !sandbox.started.IsZero())
 	if err != nil && strings.Contains(err.Error(), "Address already in use") {
 		err = e.startElsewhere(ctx, id)
 	}
+	if leftBehind(err) {
+		return wrapStart(sandbox.object(), errors.Join(errLeftBehind, e.RemoveSandbox(ctx, id)))
+	}
+	err = e.explainPort(ctx, sandbox, err)
 	if lookErr := e.look(ctx, id); err == nil {
 		err = lookErr
 	}
 	if err == nil {
-		err = e.awaitEmptyDirs(ctx, sandbox)
+		err = e.openVolumes(ctx, id)
 	}
-	return wrapStart(sandbox.object(), err)
+	return wrapStart(sandbox.object(), explainMount(sandbox, err))
 }
 
-// longestChmod is how long a sandbox may take to make its emptyDirs writable. It takes some milliseconds.
-const longestChmod = 30 * time.Second
-
-// awaitEmptyDirs waits until the process in the sandbox has made every emptyDir writable for all, so that no container
-// starts before. Looking is cheap (2 ms), and as a rule once is enough.
-func (e *Engine) awaitEmptyDirs(ctx context.Context, sandbox *entry) error {
-	ctx, cancel := context.WithTimeout(ctx, longestChmod)
-	defer cancel()
-	for name, v := range sandbox.volumes {
-		if v.Kind != runtime.EmptyDir || v.Memory {
-			continue
-		}
-		for wait := time.Millisecond; ; wait = min(2*wait, 100*time.Millisecond) {
-			found, err := e.cli.ContainerStatPath(ctx, sandbox.id, insideSandbox(name))
-			if err != nil {
-				return fmt.Errorf("make emptyDir %s writable: %w", name, err)
-			}
-			if found.Mode.Perm() == 0o777 {
-				break
-			}
-			sleep(ctx, wait)
-		}
+// openVolumes brings the volumes of a sandbox that runs into the state in which containers are to find them.
+func (e *Engine) openVolumes(ctx context.Context, id string) error {
+	sandbox, err := e.known(ctx, id, roleSandbox)
+	if err != nil {
+		return err
 	}
-	return nil
+	if err := e.writeFirst(ctx, sandbox); err != nil {
+		return err
+	}
+	return e.awaitVolumes(ctx, sandbox)
 }
 
 // startElsewhere gives a sandbox another address: somebody else in the network has the one that was allotted.
@@ -170,10 +178,13 @@ func (e *Engine) RemoveSandbox(ctx context.Context, id string) error {
 	if err := group.Wait(); err != nil {
 		return err
 	}
+	sandbox := e.cache.get(id)
 	if err := e.remove(ctx, id); err != nil {
 		return wrap("remove", "sandbox "+short(id), err)
 	}
+	e.disconnect(ctx, sandbox)
 	e.written.forget(id)
+	e.ready.forget(id)
 	if !volumes || e.uidInUse(uid) {
 		return nil
 	}
@@ -186,9 +197,11 @@ func (e *Engine) remains(ctx context.Context, id string) (uid string, volumes bo
 	if err := e.synced(ctx); err != nil {
 		return "", false, err
 	}
-	sandbox, err := e.refresh(ctx, id)
-	if err != nil {
-		return "", false, err
+	sandbox := e.cache.get(id)
+	if sandbox == nil {
+		if sandbox, err = e.refresh(ctx, id); err != nil {
+			return "", false, err
+		}
 	}
 	if sandbox != nil && sandbox.role == roleSandbox {
 		return string(sandbox.pod.Manifest.UID), len(sandbox.volumes) > 0, nil
@@ -221,7 +234,8 @@ func (e *Engine) remove(ctx context.Context, id string) error {
 	if err != nil {
 		return err
 	}
-	return e.look(ctx, id)
+	e.noteGone(id, e.cache.ticket())
+	return nil
 }
 
 // waitFor waits until a container has stopped or is gone.
@@ -236,4 +250,17 @@ func (e *Engine) waitFor(ctx context.Context, id string, condition container.Wai
 		}
 		return err
 	}
+}
+
+// StopSandbox implements runtime.Sandboxes.
+func (e *Engine) StopSandbox(ctx context.Context, id string) error {
+	sandbox, err := e.known(ctx, id, roleSandbox)
+	if err != nil {
+		return err
+	}
+	if err := e.stop(ctx, id, 0); err != nil {
+		return wrap("stop", sandbox.object(), err)
+	}
+	e.disconnect(ctx, sandbox)
+	return e.look(ctx, id)
 }

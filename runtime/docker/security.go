@@ -101,8 +101,8 @@ func groupsOf(pod *corev1.PodSecurityContext) []string {
 	return out
 }
 
-// secure applies a security context to a container's host configuration.
-func secure(host *container.HostConfig, security *corev1.SecurityContext) error {
+// secure applies a security context to a container's host configuration. profile is a seccomp profile of type Localhost.
+func secure(host *container.HostConfig, security *corev1.SecurityContext, profile string) {
 	host.Privileged = isTrue(security.Privileged)
 	host.ReadonlyRootfs = isTrue(security.ReadOnlyRootFilesystem)
 	if c := security.Capabilities; c != nil {
@@ -120,7 +120,8 @@ func secure(host *container.HostConfig, security *corev1.SecurityContext) error 
 		host.MaskedPaths, host.ReadonlyPaths = []string{}, []string{}
 	}
 	host.SecurityOpt = append(host.SecurityOpt, selinux(security.SELinuxOptions)...)
-	return profiles(host, security)
+	seccomp(host, security.SeccompProfile, profile)
+	appArmor(host, security.AppArmorProfile)
 }
 
 func selinux(o *corev1.SELinuxOptions) []string {
@@ -136,24 +137,24 @@ func selinux(o *corev1.SELinuxOptions) []string {
 	return out
 }
 
-// profiles: the engine's default stands for RuntimeDefault and, as with the kubelet's SeccompDefault, for none. A
-// seccomp profile on the node's disk is beyond the Docker API, which takes the profile itself.
-func profiles(host *container.HostConfig, security *corev1.SecurityContext) error {
-	if p := security.SeccompProfile; p != nil {
-		switch p.Type {
-		case corev1.SeccompProfileTypeUnconfined:
-			host.SecurityOpt = append(host.SecurityOpt, "seccomp=unconfined")
-		case corev1.SeccompProfileTypeLocalhost:
-			return fmt.Errorf("seccompProfile of type Localhost is not supported: %w", runtime.ErrInvalid)
-		}
+// seccomp: the engine's default stands for RuntimeDefault and, as with the kubelet's SeccompDefault, for none. A profile
+// on the node's disk is sent: the engine may be elsewhere.
+func seccomp(host *container.HostConfig, p *corev1.SeccompProfile, profile string) {
+	switch {
+	case p == nil:
+	case p.Type == corev1.SeccompProfileTypeUnconfined:
+		host.SecurityOpt = append(host.SecurityOpt, "seccomp=unconfined")
+	case p.Type == corev1.SeccompProfileTypeLocalhost:
+		host.SecurityOpt = append(host.SecurityOpt, "seccomp="+profile)
 	}
-	if p := security.AppArmorProfile; p != nil {
-		switch {
-		case p.Type == corev1.AppArmorProfileTypeUnconfined:
-			host.SecurityOpt = append(host.SecurityOpt, "apparmor=unconfined")
-		case p.Type == corev1.AppArmorProfileTypeLocalhost && p.LocalhostProfile != nil:
-			host.SecurityOpt = append(host.SecurityOpt, "apparmor="+*p.LocalhostProfile)
-		}
+}
+
+func appArmor(host *container.HostConfig, p *corev1.AppArmorProfile) {
+	switch {
+	case p == nil:
+	case p.Type == corev1.AppArmorProfileTypeUnconfined:
+		host.SecurityOpt = append(host.SecurityOpt, "apparmor=unconfined")
+	case p.Type == corev1.AppArmorProfileTypeLocalhost && p.LocalhostProfile != nil:
+		host.SecurityOpt = append(host.SecurityOpt, "apparmor="+*p.LocalhostProfile)
 	}
-	return nil
 }

@@ -32,6 +32,9 @@ func (e *Engine) Ensure(ctx context.Context, progress func(string)) error {
 	if err := e.ensureGateway(ctx, progress); err != nil {
 		return err
 	}
+	if err := e.removeChecks(ctx); err != nil {
+		return err
+	}
 	return e.removeOldInfra(ctx)
 }
 
@@ -60,7 +63,7 @@ func (e *Engine) ensured() shared {
 // learned are the engine's facts with what Ensure found out.
 func (e *Engine) learned() facts {
 	f := e.facts
-	f.lowersOOM = e.ensured().lowersOOM
+	f.extras, f.lowersOOM = e.cache.engineExtras(), e.ensured().lowersOOM
 	return f
 }
 

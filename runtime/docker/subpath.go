@@ -16,7 +16,7 @@ import (
 )
 
 // makeSubPaths makes the directories that a container mounts as parts of volumes, where they are missing, with the mode
-// of the directory they are in (upstream: pkg/volume/util/subpath, SafeMakeDir). It is done when the sandbox runs and
+// of the volume (upstream: makeMounts in pkg/kubelet/kubelet_pods.go). It is done when the sandbox runs and
 // just before the container starts: volumes in memory exist only by then, and engines before 26 are given a path on
 // their host, in which a symbolic link that a container left would lead out of the volume.
 func (e *Engine) makeSubPaths(ctx context.Context, sandbox *entry, paths []string) error {
@@ -31,7 +31,7 @@ func (e *Engine) makeSubPaths(ctx context.Context, sandbox *entry, paths []strin
 }
 
 func (e *Engine) makeSubPath(ctx context.Context, sandboxID string, v sandboxVolume, at, rest string) error {
-	parent, err := e.cli.ContainerStatPath(ctx, sandboxID, at)
+	volume, err := e.cli.ContainerStatPath(ctx, sandboxID, at)
 	if err != nil {
 		return wrap("look at", "volume "+v.Name, err)
 	}
@@ -39,17 +39,18 @@ func (e *Engine) makeSubPath(ctx context.Context, sandboxID string, v sandboxVol
 		child, err := e.cli.ContainerStatPath(ctx, sandboxID, path.Join(at, part))
 		switch {
 		case cerrdefs.IsNotFound(err):
-			child = container.PathStat{Mode: fs.ModeDir | parent.Mode.Perm()}
-			err = e.makeDir(ctx, sandboxID, at, part, parent.Mode.Perm())
+			err = e.makeDir(ctx, sandboxID, at, part, volume.Mode.Perm())
 		case err == nil && child.Mode&fs.ModeSymlink != 0 && v.Kind == runtime.Files:
 			return nil // ours: the link to the current file
+		case err == nil && child.Mode&fs.ModeSymlink != 0 && v.Kind == runtime.HostPath:
+			err = fmt.Errorf("%s is a symbolic link, which may lead out of the host path: name where it leads", part)
 		case err == nil && child.Mode&fs.ModeSymlink != 0 && !e.facts.subpath:
-			err = fmt.Errorf("%s is a symbolic link, which needs Docker 26", path.Join(at, part))
+			err = fmt.Errorf("%s is a symbolic link, which needs Docker 26", part)
 		}
 		if err != nil {
 			return wrap("make", "subPath "+rest+" of volume "+v.Name, err)
 		}
-		at, parent = path.Join(at, part), child
+		at = path.Join(at, part)
 	}
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	cerrdefs "github.com/containerd/errdefs"
 	"github.com/docker/docker/api/types/filters"
@@ -50,7 +51,7 @@ func (e *Engine) removePods(ctx context.Context, report func(string)) error {
 			report(line)
 		}
 	}()
-	for _, pod := range podsOf(e.cache.all()) {
+	for _, pod := range podsOf(e.cache.all(), "") {
 		group.Go(func() error { return e.removePod(groupCtx, pod, lines) })
 	}
 	err := group.Wait()
@@ -108,11 +109,25 @@ func (e *Engine) removeNetwork(ctx context.Context, report func(string)) error {
 	for _, n := range list {
 		err := e.cli.NetworkRemove(ctx, n.ID)
 		if err != nil && !cerrdefs.IsNotFound(err) {
-			return wrap("remove", "network "+n.Name, err)
+			return wrap("remove", "network "+n.Name, e.explainEndpoints(ctx, n.ID, err))
 		}
 		report("removed network " + n.Name)
 	}
 	return nil
+}
+
+// explainEndpoints says what to do when the engine has lost count. Old engines count the endpoints of a network apart
+// from keeping them, and may miscount when many containers come and go at once (github.com/moby/moby/issues/42119). They
+// count anew when they start.
+func (e *Engine) explainEndpoints(ctx context.Context, id string, err error) error {
+	if !strings.Contains(err.Error(), "active endpoints") {
+		return err
+	}
+	found, inspectErr := e.cli.NetworkInspect(ctx, id, network.InspectOptions{})
+	if inspectErr != nil || len(found.Containers) > 0 {
+		return err
+	}
+	return fmt.Errorf("the engine has lost count of its endpoints: restart the engine, then this can be removed: %w", err)
 }
 
 func (e *Engine) removeImages(ctx context.Context, report func(string)) error {

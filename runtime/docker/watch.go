@@ -79,10 +79,13 @@ func (e *Engine) watch() {
 func (e *Engine) follow(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	changed := newInbox()
+	changed, claims := newInbox(), newInbox()
 	messages, errs := e.cli.Events(ctx, e.subscription())
 	ended := make(chan error, 1)
-	go func() { ended <- e.drain(messages, errs, changed) }()
+	go func() { ended <- e.drain(messages, errs, changed, claims) }()
+	if err := e.learnExtras(ctx); err != nil {
+		return err
+	}
 	if err := e.catchUp(ctx); err != nil {
 		return err
 	}
@@ -97,19 +100,23 @@ func (e *Engine) follow(ctx context.Context) error {
 				return err
 			}
 		case <-changed.signal:
-			if err := e.lookAtChanged(ctx, changed.take()); err != nil {
+			if err := e.lookAtChanged(ctx, changed.take(), e.look); err != nil {
+				return err
+			}
+		case <-claims.signal:
+			if err := e.lookAtChanged(ctx, claims.take(), e.lookAtClaim); err != nil {
 				return err
 			}
 		}
 	}
 }
 
-// subscription asks for what changes a container of ours. Old engines open the stream a moment before they subscribe;
-// what happened in between is told because of Since.
+// subscription asks for what changes a container or a volume, of anybody: the events of volumes do not tell labels. Old
+// engines open the stream a moment before they subscribe; what happened in between is told because of Since.
 func (e *Engine) subscription() events.ListOptions {
-	args := filters.NewArgs(filters.Arg("type", "container"), filters.Arg("label", labelInstance+"="+e.options.Instance))
+	args := filters.NewArgs(filters.Arg("type", "container"), filters.Arg("type", "volume"))
 	for _, action := range []events.Action{
-		events.ActionCreate, events.ActionStart, events.ActionDie, events.ActionDestroy,
+		events.ActionCreate, events.ActionStart, events.ActionDie, events.ActionDestroy, events.ActionOOM,
 		events.ActionPause, events.ActionUnPause, events.ActionRename,
 	} {
 		args.Add("event", string(action))
@@ -129,9 +136,9 @@ func (e *Engine) catchUp(ctx context.Context) error {
 	return nil
 }
 
-func (e *Engine) lookAtChanged(ctx context.Context, ids []string) error {
+func (e *Engine) lookAtChanged(ctx context.Context, ids []string, look func(context.Context, string) error) error {
 	for _, id := range ids {
-		if err := e.look(ctx, id); err != nil {
+		if err := look(ctx, id); err != nil {
 			return err
 		}
 	}
@@ -139,20 +146,35 @@ func (e *Engine) lookAtChanged(ctx context.Context, ids []string) error {
 	return nil
 }
 
-// drain takes events as fast as they come, so that the engine never drops one because of us. That something was created
-// is no news if we know it.
-func (e *Engine) drain(messages <-chan events.Message, errs <-chan error, changed *inbox) error {
+// drain takes events as fast as they come, so that the engine never drops one because of us.
+func (e *Engine) drain(messages <-chan events.Message, errs <-chan error, changed, claims *inbox) error {
 	for {
 		select {
 		case m := <-messages:
-			if m.Action != events.ActionCreate || e.cache.get(m.Actor.ID) == nil {
-				changed.add(m.Actor.ID)
-			} else {
-				e.signal()
-			}
+			e.sort(m, changed, claims)
 		case err := <-errs:
 			return err
 		}
+	}
+}
+
+// sort puts an event where it is looked at, if it is ours. That a container was created is no news if we know it, nor that it
+// was removed if we know that.
+func (e *Engine) sort(m events.Message, changed, claims *inbox) {
+	switch {
+	case m.Type == events.VolumeEventType:
+		if e.tellsOfClaim(m) {
+			claims.add(m.Actor.ID)
+		}
+	case m.Actor.Attributes[labelInstance] != e.options.Instance: // somebody else's container
+	case m.Action == events.ActionCreate && e.cache.get(m.Actor.ID) != nil,
+		m.Action == events.ActionDestroy && e.cache.isGone(m.Actor.ID):
+		e.signal()
+	default:
+		if m.Action == events.ActionOOM {
+			e.cache.noteOOM(m.Actor.ID)
+		}
+		changed.add(m.Actor.ID)
 	}
 }
 

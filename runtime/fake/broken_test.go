@@ -142,8 +142,8 @@ func (r mixer) Logs(ctx context.Context, id string, options runtime.LogOptions, 
 
 type optimist struct{ runtime.Runtime }
 
-func (r optimist) Exec(ctx context.Context, id string, command []string, stdout, stderr io.Writer) (int, error) {
-	_, err := r.Runtime.Exec(ctx, id, command, stdout, stderr)
+func (r optimist) Exec(ctx context.Context, id string, options runtime.ExecOptions, stdout, stderr io.Writer) (int, error) {
+	_, err := r.Runtime.Exec(ctx, id, options, stdout, stderr)
 	return 0, err
 }
 
@@ -158,8 +158,8 @@ func (r optimist) StartContainer(ctx context.Context, id string) error {
 
 type mumbler struct{ runtime.Runtime }
 
-func (r mumbler) PullImage(ctx context.Context, ref string) (runtime.Image, error) {
-	image, err := r.Runtime.PullImage(ctx, ref)
+func (r mumbler) PullImage(ctx context.Context, ref string, credentials []runtime.Credential) (runtime.Image, error) {
+	image, err := r.Runtime.PullImage(ctx, ref, credentials)
 	if err != nil {
 		err = errors.New("something went wrong")
 	}

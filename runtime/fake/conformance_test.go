@@ -44,6 +44,7 @@ func harness(options fake.Options) runtimetest.Harness {
 			ref := fmt.Sprintf("test/%s:%x", b.Kind, fmt.Sprint(b))
 			if _, twice := pushed.LoadOrStore(ref, true); !twice {
 				e.Push(ref, program(b))
+				e.SetLoad(ref, load(b))
 			}
 			return ref, []string{string(b.Kind)}
 		},
@@ -64,18 +65,29 @@ func program(b runtimetest.Behaviour) fake.Program {
 	return p
 }
 
+func load(b runtimetest.Behaviour) fake.Load {
+	if b.Kind == runtimetest.Burn {
+		return fake.Load{CPU: 1000, Memory: 1 << 20}
+	}
+	return fake.Load{Memory: 1 << 19}
+}
+
 func behave(b runtimetest.Behaviour) fake.Program {
 	switch b.Kind {
 	case runtimetest.IgnoreTERM:
-		return fake.Program{IgnoreTERM: true}
+		return fake.Program{IgnoreTERM: true, Output: []fake.Line{{Text: b.Stdout}}}
 	case runtimetest.Exit:
 		return fake.Program{ExitAfter: time.Millisecond, ExitCode: b.Code}
+	case runtimetest.End:
+		return fake.Program{ExitAfter: time.Millisecond, ExitCode: b.Code, Message: b.Message, Output: []fake.Line{{Text: b.Stdout}}}
 	case runtimetest.Echo:
 		return fake.Program{Output: []fake.Line{{Text: b.Stdout}, {Text: b.Stderr, Stderr: true}}}
 	case runtimetest.Count:
 		return counting(b)
 	case runtimetest.ServeHTTP:
 		return fake.Program{Ports: []int{b.Port}, Paths: map[string]int{"/": 200}, ReadyAfter: 50 * time.Millisecond}
+	case runtimetest.Copy:
+		return fake.Program{Copies: true}
 	case runtimetest.NoCommand:
 		return fake.Program{StartError: `exec: "/does/not/exist": no such file or directory`}
 	default:

@@ -21,8 +21,11 @@ type container struct {
 	created, started, finished time.Time
 	exitCode                   int
 	oomKilled                  bool
-	err                        string
+	err, message               string
 
+	// cpu is the time it has used since it started, counted up to worked.
+	cpu    time.Duration
+	worked time.Time
 	// run counts starts, so that a timer of an earlier one does nothing. done is closed at the end of this one.
 	run  int
 	done chan struct{}
@@ -37,7 +40,8 @@ func (c *container) observe() runtime.Container {
 		ID: c.id, Name: c.config.Name, Attempt: c.config.Attempt, State: c.state,
 		CreatedAt: c.created, StartedAt: c.started, FinishedAt: c.finished,
 		ExitCode: c.exitCode, OOMKilled: c.oomKilled, Error: c.err,
-		Image: c.config.Image, ImageID: c.imageID, Backoff: c.config.Backoff,
+		Image: c.config.Image, ImageID: c.imageID, Backoff: c.config.Backoff, Ephemeral: c.config.Ephemeral,
+		Message: c.message,
 	}
 }
 
@@ -81,6 +85,9 @@ func (e *Engine) createContainer(s *sandbox, config runtime.ContainerConfig) (st
 	if err := checkMounts(s, config.Mounts); err != nil {
 		return "", err
 	}
+	if err := e.checkTarget(s, config.Target); err != nil {
+		return "", err
+	}
 	config.Env, config.Mounts = slices.Clone(config.Env), slices.Clone(config.Mounts)
 	c := &container{
 		sandbox: s, config: config, imageID: imageID, program: program,
@@ -90,6 +97,21 @@ func (e *Engine) createContainer(s *sandbox, config runtime.ContainerConfig) (st
 	e.containers[c.id] = c
 	e.touch()
 	return c.id, nil
+}
+
+// checkTarget: the container whose processes another is to see must be of the same pod.
+func (e *Engine) checkTarget(s *sandbox, target string) error {
+	if target == "" {
+		return nil
+	}
+	c := e.containers[target]
+	switch {
+	case c == nil:
+		return fmt.Errorf("target: %w", runtime.ErrNotFound)
+	case c.sandbox != s:
+		return fmt.Errorf("target is a container of another pod: %w", runtime.ErrInvalid)
+	}
+	return nil
 }
 
 // StartContainer implements runtime.Containers.

@@ -15,8 +15,8 @@ type Engine struct {
 	options Options
 
 	mu sync.Mutex
-	// What is on the engine. Sandboxes and containers by ID, volumes by name, images by reference and programs by
-	// image ID.
+	// What is on the engine. Sandboxes and containers by ID, volumes by name, images and loads by reference and
+	// programs by image ID.
 	ensured    bool
 	sandboxes  map[string]*sandbox
 	containers map[string]*container
@@ -24,6 +24,7 @@ type Engine struct {
 	local      map[string]runtime.Image
 	programs   map[string]Program
 	foreign    map[foreignKey]bool
+	loads      map[string]Load
 	routes     runtime.Routes
 
 	// registry is what pulls find; versions count how often a reference was pushed.
@@ -46,8 +47,9 @@ type Engine struct {
 
 	watchers   map[chan struct{}]bool
 	dropEvents bool
-	// dirty is set by whoever changes something while mu is held; see publish.
+	// dirty is set by whoever changes something while mu is held; see publish. pods are what State tells of; nil after a change.
 	dirty    bool
+	pods     []runtime.Pod
 	pending  []runtime.State
 	draining bool
 }
@@ -60,6 +62,8 @@ type Options struct {
 	Instance string
 	// Host is State.Host; a linux/amd64 host named "fake" if nil.
 	Host map[string]string
+	// Runtimes are State.Runtimes; runc if nil.
+	Runtimes []string
 	// Images in the registry, by reference.
 	Images map[string]Program
 	// Latency by verb (the method's name) replaces the defaults of latency.go. See there for what is added.
@@ -67,7 +71,7 @@ type Options struct {
 	// Downtime of RestartEngine, one second if zero.
 	Downtime time.Duration
 	// OnChange, if set, sees the state after every change, in order and never twice at once. It is called without
-	// any lock and may call the engine, on whatever goroutine made a change: a timer's, too.
+	// any lock and may call the engine, on whatever goroutine made a change: a timer's, too. It must not change the state.
 	OnChange func(runtime.State)
 }
 
@@ -81,6 +85,7 @@ func New(options Options) *Engine {
 		local:      map[string]runtime.Image{},
 		programs:   map[string]Program{},
 		foreign:    map[foreignKey]bool{},
+		loads:      map[string]Load{},
 		registry:   map[string]Program{},
 		versions:   map[string]int{},
 		asked:      map[string]bool{},
@@ -102,6 +107,9 @@ func withDefaults(o Options) Options {
 		o.Host = map[string]string{
 			"kubernetes.io/hostname": "fake", "kubernetes.io/os": "linux", "kubernetes.io/arch": "amd64",
 		}
+	}
+	if o.Runtimes == nil {
+		o.Runtimes = []string{"runc"}
 	}
 	if o.Downtime == 0 {
 		o.Downtime = time.Second

@@ -45,8 +45,8 @@ func TestAFaultMeetsAsManyCallsAsItSays(t *testing.T) {
 		h.Push("bad:v1", fake.Program{})
 		h.Push("good:v1", fake.Program{})
 		for i, want := range []bool{false, false, true} {
-			_, good := h.PullImage(h.ctx, "good:v1")
-			_, bad := h.PullImage(h.ctx, "bad:v1")
+			_, good := h.PullImage(h.ctx, "good:v1", nil)
+			_, bad := h.PullImage(h.ctx, "bad:v1", nil)
 			if good != nil || (bad == nil) != want {
 				t.Errorf("pull %d: good:v1 says %v, bad:v1 %v; want success of bad:v1: %v", i, good, bad, want)
 			}

@@ -29,7 +29,7 @@ func (e *Engine) locate(c *container, name string) place {
 			continue
 		}
 		depth = len(m.Path)
-		found = place{held.files, strings.TrimPrefix(path.Join("/", m.SubPath, rest), "/"), m.ReadOnly}
+		found = place{held.files, strings.TrimPrefix(path.Join("/", m.SubPath, rest), "/"), m.ReadOnly || held.kind == runtime.Files}
 	}
 	return found
 }

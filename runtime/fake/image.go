@@ -42,7 +42,7 @@ func (e *Engine) RemoveImage(ref string) {
 }
 
 // PullImage implements runtime.Images.
-func (e *Engine) PullImage(ctx context.Context, ref string) (image runtime.Image, err error) {
+func (e *Engine) PullImage(ctx context.Context, ref string, credentials []runtime.Credential) (image runtime.Image, err error) {
 	err = e.do(ctx, "PullImage", ref, func() error {
 		e.asked[ref] = true
 		program, known := e.registry[ref]

@@ -11,14 +11,14 @@ import (
 
 func TestATagThatMovesIsSeenByTheNextPullOnly(t *testing.T) {
 	on(t, fake.Options{}, fake.Program{}, func(h host) {
-		before, err := h.PullImage(h.ctx, "app:v1")
+		before, err := h.PullImage(h.ctx, "app:v1", nil)
 		h.must(err)
 		h.Push("app:v1", fake.Program{StartError: "broken"})
 		if status, err := h.ImageStatus(h.ctx, "app:v1"); err != nil || status != before {
 			t.Errorf("before the pull the image is %+v, %v; want %+v", status, err, before)
 		}
 		h.pod("web")
-		after, err := h.PullImage(h.ctx, "app:v1")
+		after, err := h.PullImage(h.ctx, "app:v1", nil)
 		h.must(err)
 		if after.ID == before.ID || after.Digest == before.Digest || !after.PulledAt.After(before.PulledAt) {
 			t.Errorf("the pull turned %+v into %+v", before, after)
@@ -34,13 +34,13 @@ func TestAPullTakesItsTimeAndMayFail(t *testing.T) {
 		"slow:v1": {PullTime: time.Hour}, "gone:v1": {Missing: true}, "secret:v1": {PullError: "unauthorized"},
 	}}, fake.Program{}, func(h host) {
 		begin := time.Now()
-		if _, err := h.PullImage(h.ctx, "slow:v1"); err != nil || time.Since(begin) < time.Hour {
+		if _, err := h.PullImage(h.ctx, "slow:v1", nil); err != nil || time.Since(begin) < time.Hour {
 			t.Errorf("the slow image came after %s: %v", time.Since(begin), err)
 		}
-		if _, err := h.PullImage(h.ctx, "gone:v1"); !errors.Is(err, runtime.ErrNotFound) {
+		if _, err := h.PullImage(h.ctx, "gone:v1", nil); !errors.Is(err, runtime.ErrNotFound) {
 			t.Errorf("the missing image says %v; want ErrNotFound", err)
 		}
-		if _, err := h.PullImage(h.ctx, "secret:v1"); err == nil || errors.Is(err, runtime.ErrNotFound) {
+		if _, err := h.PullImage(h.ctx, "secret:v1", nil); err == nil || errors.Is(err, runtime.ErrNotFound) {
 			t.Errorf("the forbidden image says %v; want an error, and not ErrNotFound", err)
 		}
 	})
@@ -48,7 +48,7 @@ func TestAPullTakesItsTimeAndMayFail(t *testing.T) {
 
 func TestANewDaemonKnowsNoPulls(t *testing.T) {
 	on(t, fake.Options{}, fake.Program{}, func(h host) {
-		image, err := h.PullImage(h.ctx, "app:v1")
+		image, err := h.PullImage(h.ctx, "app:v1", nil)
 		h.must(err)
 		h.Reconnect()
 		state, err := h.State(h.ctx)
@@ -74,7 +74,7 @@ func TestAnImageRemovedFromTheHostMustBePulledAgain(t *testing.T) {
 		if c := h.onlyContainer(); c.State != runtime.Running {
 			t.Errorf("the container is %s; want Running", c.State)
 		}
-		_, err := h.PullImage(h.ctx, "app:v1")
+		_, err := h.PullImage(h.ctx, "app:v1", nil)
 		h.must(err)
 		h.pod("next")
 	})

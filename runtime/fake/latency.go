@@ -2,8 +2,8 @@ package fake
 
 import (
 	"context"
-	"fmt"
 	"hash/fnv"
+	"strconv"
 	"time"
 )
 
@@ -14,12 +14,15 @@ var defaultLatency = map[string]time.Duration{
 	"PullImage":       250 * time.Millisecond,
 	"CreateSandbox":   50 * time.Millisecond,
 	"StartSandbox":    150 * time.Millisecond,
+	"StopSandbox":     20 * time.Millisecond,
 	"RemoveSandbox":   80 * time.Millisecond,
 	"WriteVolume":     20 * time.Millisecond,
+	"VolumeUsage":     60 * time.Millisecond,
 	"CreateContainer": 50 * time.Millisecond,
 	"StartContainer":  80 * time.Millisecond,
 	"StopContainer":   20 * time.Millisecond,
 	"RemoveContainer": 50 * time.Millisecond,
+	"ContainerStats":  5 * time.Millisecond,
 	"Exec":            30 * time.Millisecond,
 	"Probe":           2 * time.Millisecond,
 	"Route":           10 * time.Millisecond,
@@ -32,7 +35,8 @@ func spread(latency time.Duration, verb, object string, nth int) time.Duration {
 		return latency
 	}
 	h := fnv.New64a()
-	fmt.Fprintf(h, "%s %s %d", verb, object, nth)
+	text := append(append(append([]byte(verb), ' '), object...), ' ')
+	h.Write(strconv.AppendInt(text, int64(nth), 10))
 	return latency + time.Duration(h.Sum64()%uint64(latency/4))
 }
 

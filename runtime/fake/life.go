@@ -24,14 +24,19 @@ func (e *Engine) endSandbox(s *sandbox) {
 }
 
 func (e *Engine) runContainer(c *container) {
+	e.work(c.config.Image)
 	c.run++
+	c.cpu, c.worked = 0, time.Now()
 	c.state, c.started, c.finished = runtime.Running, now(), time.Time{}
-	c.exitCode, c.oomKilled, c.err = 0, false, ""
+	c.exitCode, c.oomKilled, c.err, c.message = 0, false, "", ""
 	c.done = make(chan struct{})
 	if p := c.program; p.ExitAfter > 0 {
 		code := p.ExitCode
 		if p.OOMKilled && code == 0 {
 			code = killed
+		}
+		if c.config.Attempt < p.FailFirst {
+			code = 1
 		}
 		e.exitAfter(c, p.ExitAfter, code, p.OOMKilled)
 	}
@@ -54,7 +59,9 @@ func (e *Engine) exit(c *container, code int, oomKilled bool) {
 	if c.state != runtime.Running {
 		return
 	}
+	e.work(c.config.Image)
 	c.state, c.finished, c.exitCode, c.oomKilled = runtime.Exited, now(), code, oomKilled
+	c.message = lastWords(c)
 	close(c.done)
 	e.unmount(c.sandbox)
 	e.touch()
@@ -90,7 +97,7 @@ func (e *Engine) unmount(s *sandbox) {
 	}
 	for _, v := range s.config.Volumes {
 		if held := e.volumes[volumeName(s.key, v)]; v.Memory && held != nil {
-			held.files = map[string][]byte{}
+			held.files, held.filled = map[string][]byte{}, 0
 		}
 	}
 }

@@ -94,7 +94,7 @@ func TestAnEngineRestartStopsEverythingAndBringsSandboxesBack(t *testing.T) {
 			t.Errorf("the container is %s; want Exited, it has no restart policy", c.State)
 		}
 		h.must(h.StartContainer(h.ctx, container))
-		if code, err := h.Exec(h.ctx, container, []string{"cat", "/secret/key"}, nil, nil); err != nil || code == 0 {
+		if code, err := h.Exec(h.ctx, container, runtime.ExecOptions{Command: []string{"cat", "/secret/key"}}, nil, nil); err != nil || code == 0 {
 			t.Errorf("a file in memory is there after the restart: %d, %v", code, err)
 		}
 	})
@@ -103,7 +103,7 @@ func TestAnEngineRestartStopsEverythingAndBringsSandboxesBack(t *testing.T) {
 func TestAVerbUnderWayIsInterruptedByARestart(t *testing.T) {
 	on(t, fake.Options{Downtime: time.Millisecond}, fake.Program{PullTime: time.Minute}, func(h host) {
 		time.AfterFunc(time.Second, h.RestartEngine)
-		if _, err := h.PullImage(h.ctx, "app:v1"); !errors.Is(err, fake.ErrUnavailable) {
+		if _, err := h.PullImage(h.ctx, "app:v1", nil); !errors.Is(err, fake.ErrUnavailable) {
 			t.Errorf("PullImage says %v; want ErrUnavailable", err)
 		}
 	})

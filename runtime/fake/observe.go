@@ -6,6 +6,9 @@ import (
 	"maps"
 	"slices"
 
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+
 	"github.com/podyard/podyard/runtime"
 )
 
@@ -47,7 +50,20 @@ func (e *Engine) State(ctx context.Context) (*runtime.State, error) {
 	if err != nil {
 		return nil, err
 	}
+	state.Pods = slices.Clone(state.Pods)
+	for i := range state.Pods {
+		state.Pods[i].Containers = slices.Clone(state.Pods[i].Containers)
+	}
 	return &state, nil
+}
+
+// Truth is what State would show now, also where the engine is down, slow or made to fail: for a test's own look, which
+// changes nothing in it.
+func (e *Engine) Truth() *runtime.State {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	state := e.snapshot()
+	return &state
 }
 
 // locked runs a change and tells the world.
@@ -60,7 +76,7 @@ func (e *Engine) locked(change func()) {
 }
 
 // touch marks that something changed.
-func (e *Engine) touch() { e.dirty = true }
+func (e *Engine) touch() { e.dirty, e.pods = true, nil }
 
 // publish signals the watchers and notes the state for OnChange, if anything changed.
 func (e *Engine) publish() {
@@ -109,25 +125,44 @@ func (e *Engine) show(state runtime.State) {
 	e.options.OnChange(state)
 }
 
+// snapshot shares its pods with others of the same moment.
 func (e *Engine) snapshot() runtime.State {
+	if e.pods == nil {
+		e.pods = e.observePods()
+	}
 	state := runtime.State{
-		Instance:    e.options.Instance,
-		Host:        maps.Clone(e.options.Host),
-		Images:      map[string]runtime.Image{},
-		Routes:      runtime.Routes{Services: slices.Clone(e.routes.Services), Endpoints: slices.Clone(e.routes.Endpoints)},
+		Instance: e.options.Instance,
+		Host:     maps.Clone(e.options.Host),
+		Runtimes: slices.Clone(e.options.Runtimes),
+		Capacity: corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("4"), corev1.ResourceMemory: resource.MustParse("8Gi")},
+		Images:   map[string]runtime.Image{},
+		Routes:   runtime.Routes{Services: slices.Clone(e.routes.Services), Endpoints: slices.Clone(e.routes.Endpoints)},
+		Pods:     e.pods,
+		Volumes:  e.observeVolumes(), OtherVolumes: e.observeOthers(),
 		ServiceCIDR: serviceCIDR,
 		HostIP:      hostIP,
 	}
 	for ref := range e.asked {
 		state.Images[ref] = e.local[ref]
 	}
-	containers := e.containersBySandbox()
+	return state
+}
+
+func (e *Engine) observePods() []runtime.Pod {
+	containers := map[*sandbox][]runtime.Container{}
+	for _, c := range e.containers {
+		containers[c.sandbox] = append(containers[c.sandbox], c.observe())
+	}
+	pods := make([]runtime.Pod, 0, len(e.sandboxes))
 	for _, s := range e.sortedSandboxes() {
 		pod := s.observe()
-		pod.Containers = containers[s.id]
-		state.Pods = append(state.Pods, pod)
+		pod.Containers = containers[s]
+		slices.SortFunc(pod.Containers, func(a, b runtime.Container) int {
+			return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Attempt, b.Attempt), cmp.Compare(a.ID, b.ID))
+		})
+		pods = append(pods, pod)
 	}
-	return state
+	return pods
 }
 
 func (e *Engine) sortedSandboxes() []*sandbox {
@@ -135,14 +170,6 @@ func (e *Engine) sortedSandboxes() []*sandbox {
 		return cmp.Or(cmp.Compare(a.key.namespace, b.key.namespace), cmp.Compare(a.key.name, b.key.name),
 			cmp.Compare(a.key.uid, b.key.uid), cmp.Compare(a.id, b.id))
 	})
-}
-
-func (e *Engine) containersBySandbox() map[string][]runtime.Container {
-	out := map[string][]runtime.Container{}
-	for _, c := range e.sortedContainers() {
-		out[c.sandbox.id] = append(out[c.sandbox.id], c.observe())
-	}
-	return out
 }
 
 func (e *Engine) sortedContainers() []*container {

@@ -112,7 +112,7 @@ func TestPersistentVolumesAreKeptWithTheirData(t *testing.T) {
 	on(t, fake.Options{}, fake.Program{}, func(h host) {
 		sandbox, container := h.pod("db", volumes...)
 		h.must(h.WriteVolume(h.ctx, sandbox, volumes[0]))
-		if code, err := h.Exec(h.ctx, container, []string{"cp", "/config/key", "/data/key"}, nil, nil); code != 0 || err != nil {
+		if code, err := h.Exec(h.ctx, container, runtime.ExecOptions{Command: []string{"cp", "/config/key", "/data/key"}}, nil, nil); code != 0 || err != nil {
 			t.Fatal(code, err)
 		}
 		h.must(h.RemoveSandbox(h.ctx, sandbox))

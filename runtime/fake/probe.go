@@ -30,7 +30,7 @@ func (e *Engine) Probe(ctx context.Context, _ *runtime.Pod, containerID string, 
 
 // probeExec believes a command that is known; any other answers by the program's age.
 func (e *Engine) probeExec(ctx context.Context, id string, handler corev1.ProbeHandler) (runtime.ProbeResult, error) {
-	answer, known, err := e.exec(ctx, "Probe", id, handler.Exec.Command)
+	answer, known, _, err := e.exec(ctx, "Probe", id, handler.Exec.Command)
 	switch {
 	case errors.Is(err, context.DeadlineExceeded):
 		return runtime.ProbeResult{Message: "timed out"}, nil
@@ -94,17 +94,21 @@ func portOf(handler corev1.ProbeHandler) *intstr.IntOrString {
 		return &handler.HTTPGet.Port
 	case handler.TCPSocket != nil:
 		return &handler.TCPSocket.Port
+	case handler.GRPC != nil:
+		return new(intstr.FromInt32(handler.GRPC.Port))
 	}
 	return nil
 }
 
-// refusal words a failure as the kubelet's probers do (pkg/probe/http, pkg/probe/tcp).
+// refusal words a failure as the kubelet's probers do (pkg/probe/http, tcp, grpc).
 func refusal(handler corev1.ProbeHandler, code int) string {
 	switch {
 	case handler.HTTPGet != nil:
 		return fmt.Sprintf("HTTP probe failed with statuscode: %d", code)
 	case handler.TCPSocket != nil:
 		return "connection refused"
+	case handler.GRPC != nil:
+		return `service unhealthy (responded with "NOT_SERVING")`
 	}
 	return "exit code 1"
 }

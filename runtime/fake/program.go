@@ -16,6 +16,10 @@ type Program struct {
 	ExitAfter time.Duration
 	ExitCode  int
 	OOMKilled bool
+	// FailFirst is how many attempts end with exit code 1 instead, before one ends as it says.
+	FailFirst int
+	// Message is what it has written to its terminationMessagePath by the time it ends, however it ends.
+	Message string
 	// StartError, if set, is why the program cannot be started at all.
 	StartError string
 	// IgnoreTERM makes it run until SIGKILL. Else it exits StopTime after SIGTERM with StopCode.
@@ -32,8 +36,10 @@ type Program struct {
 	Ports []int
 	Paths map[string]int
 
-	// Output is the log.
+	// Output is the log. Copies makes it write what it reads, too, to whoever is attached, and exit with 0 at the end of
+	// its input.
 	Output []Line
+	Copies bool
 	// Commands for Exec, by their words joined with blanks. Without an entry, the few commands of shell.go are known.
 	Commands map[string]Answer
 	// User is the image's USER.
@@ -62,4 +68,6 @@ type Answer struct {
 	Code           int
 	// Takes is how long it runs.
 	Takes time.Duration
+	// Copies makes its input come back before anything else, until it ends.
+	Copies bool
 }

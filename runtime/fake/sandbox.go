@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -71,7 +72,13 @@ func (e *Engine) newSandbox(key sandboxKey, config runtime.SandboxConfig) (*sand
 	if err := e.makeVolumes(key, config.Volumes); err != nil {
 		return nil, err
 	}
-	s := &sandbox{key: key, config: config, phase: runtime.Created, created: now(), ip: e.freeAddress()}
+	if h := config.RuntimeHandler; h != "" && !slices.Contains(e.options.Runtimes, h) {
+		return nil, fmt.Errorf("unknown or invalid runtime name: %s: %w", h, runtime.ErrInvalid)
+	}
+	s := &sandbox{key: key, config: config, phase: runtime.Created, created: now(), ip: hostIP}
+	if !config.Pod.Spec.HostNetwork {
+		s.ip = e.freeAddress()
+	}
 	s.id = e.newID(s.name())
 	s.manifest = config.Pod.DeepCopy()
 	s.manifest.Status = corev1.PodStatus{}
@@ -104,44 +111,42 @@ func (e *Engine) StartSandbox(ctx context.Context, id string) error {
 		if s.phase == runtime.Running {
 			return nil
 		}
-		if port := e.portTaken(s); port != "" {
-			return fmt.Errorf("bind for %s failed: port is already allocated", port)
+		if err := e.portTaken(s); err != nil {
+			return err
+		}
+		if s.started.IsZero() {
+			e.writeFirst(s)
 		}
 		e.runSandbox(s)
 		return nil
 	})
 }
 
-// portTaken returns a host port of the sandbox that another running sandbox holds, or "". Docker notices at the start,
-// not at the creation.
-func (e *Engine) portTaken(s *sandbox) string {
-	for _, want := range hostPorts(s.config.Ports) {
+// portTaken tells which host port of the sandbox another running sandbox holds. Docker notices at the start, not at the
+// creation.
+func (e *Engine) portTaken(s *sandbox) error {
+	for _, want := range s.config.Ports {
 		for _, other := range e.sortedSandboxes() {
-			if other == s || other.phase != runtime.Running {
+			if other == s || other.phase != runtime.Running || !slices.ContainsFunc(other.config.Ports, func(held corev1.ContainerPort) bool { return meet(want, held) }) {
 				continue
 			}
-			for _, held := range hostPorts(other.config.Ports) {
-				if held == want {
-					return want
-				}
-			}
+			return fmt.Errorf("host port %d/%s is taken by pod %s: port is already allocated", want.HostPort, protocolOf(want), other.name())
 		}
 	}
-	return ""
+	return nil
 }
 
-func hostPorts(ports []corev1.ContainerPort) []string {
-	var out []string
-	for _, p := range ports {
-		protocol := p.Protocol
-		if protocol == "" {
-			protocol = corev1.ProtocolTCP
-		}
-		if p.HostPort != 0 {
-			out = append(out, fmt.Sprintf("%s:%d/%s", p.HostIP, p.HostPort, protocol))
-		}
+// meet: one host port on one address, where none given is all.
+func meet(a, b corev1.ContainerPort) bool {
+	all := func(p corev1.ContainerPort) bool { return p.HostIP == "" || p.HostIP == "0.0.0.0" }
+	return a.HostPort != 0 && a.HostPort == b.HostPort && protocolOf(a) == protocolOf(b) && (a.HostIP == b.HostIP || all(a) || all(b))
+}
+
+func protocolOf(p corev1.ContainerPort) corev1.Protocol {
+	if p.Protocol == "" {
+		return corev1.ProtocolTCP
 	}
-	return out
+	return p.Protocol
 }
 
 // RemoveSandbox implements runtime.Sandboxes.
@@ -162,7 +167,9 @@ func (e *Engine) removeSandbox(s *sandbox) {
 		}
 	}
 	delete(e.sandboxes, s.id)
-	e.removeVolumes(s.key)
+	if e.findSandbox(s.key) == nil { // a sandbox made anew for the same pod uses them
+		e.removeVolumes(s.key)
+	}
 	e.touch()
 }
 
@@ -186,4 +193,16 @@ func (e *Engine) dropIfEmpty(s *sandbox) {
 		}
 	}
 	delete(e.sandboxes, s.id)
+}
+
+// StopSandbox implements runtime.Sandboxes.
+func (e *Engine) StopSandbox(ctx context.Context, id string) error {
+	return e.do(ctx, "StopSandbox", id, func() error {
+		s := e.sandboxes[id]
+		if s == nil || s.phase == runtime.Missing {
+			return runtime.ErrNotFound
+		}
+		e.endSandbox(s)
+		return nil
+	})
 }

@@ -53,8 +53,13 @@ func (e *Engine) teardown(volumes bool) []string {
 		gone = append(gone, "pod "+s.name())
 	}
 	for _, name := range slices.Sorted(maps.Keys(e.volumes)) {
-		if v := e.volumes[name]; v.kind == runtime.HostPath || v.kind == runtime.Persistent && !volumes {
+		switch v := e.volumes[name]; v.kind {
+		case runtime.HostPath, runtime.NFS:
 			continue
+		case runtime.Persistent:
+			if v.adopted || !volumes {
+				continue
+			}
 		}
 		delete(e.volumes, name)
 		gone = append(gone, "volume "+name)

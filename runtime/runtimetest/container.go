@@ -24,6 +24,7 @@ var containerChecks = []Check{
 	{Name: "stopping what has stopped changes nothing", run: stopTwice},
 	{Name: "removing a container removes it only, and once", run: removeContainer},
 	{Name: "the environment and the working directory are as given", run: environment},
+	{Name: "a container for debugging is known as such", run: ephemeral},
 	{Name: "a container runs the content it names or is pinned to", run: content},
 }
 
@@ -54,7 +55,9 @@ func containerOnce(f *fixture) {
 
 func needsSandbox(f *fixture) {
 	pod := f.sandbox("web")
-	id := f.create(pod, f.containerConfig("main", Behaviour{Kind: Sleep}))
+	config := f.containerConfig("main", Behaviour{Kind: Sleep})
+	config.TerminationMessagePath = terminationLog
+	id := f.create(pod, config)
 	if err := f.Runtime.StartContainer(f.ctx, id); err == nil || errors.Is(err, runtime.ErrNotFound) {
 		f.Fatalf("StartContainer without a running sandbox says %v; want an error, and not ErrNotFound", err)
 	}
@@ -146,10 +149,7 @@ func (f *fixture) stop(id string, grace time.Duration) (time.Duration, runtime.C
 
 func stopWithin(f *fixture) {
 	id := f.run(f.pod("web"), "main", Behaviour{Kind: Echo, Stdout: "ready"})
-	f.until("the program heeds SIGTERM", func() bool {
-		stdout, _ := f.logs(id, runtime.LogOptions{Tail: -1})
-		return stdout == "ready\n"
-	})
+	f.says(id, "ready\n")
 	took, c := f.stop(id, patience)
 	if c.ExitCode != 0 || took > patience/2 {
 		f.Errorf("the stop took %s and the exit code is %d; want 0, as after SIGTERM, long before the grace period ends", took, c.ExitCode)
@@ -158,7 +158,9 @@ func stopWithin(f *fixture) {
 
 func stopAfter(f *fixture) {
 	const grace = 2 * time.Second
-	took, c := f.stop(f.run(f.pod("web"), "main", Behaviour{Kind: IgnoreTERM}), grace)
+	id := f.run(f.pod("web"), "main", Behaviour{Kind: IgnoreTERM, Stdout: "ready"})
+	f.says(id, "ready\n")
+	took, c := f.stop(id, grace)
 	// A tenth off, for engines that look at the clock less often than we do.
 	if c.ExitCode != 137 || took < grace*9/10 || took > patience/2 {
 		f.Errorf("the stop took %s and the exit code is %d; want 137, as after SIGKILL, after %s", took, c.ExitCode, grace)
@@ -217,6 +219,20 @@ func environment(f *fixture) {
 	}
 	if dir := strings.TrimSpace(f.exec(id, "pwd")); dir != "/tmp" {
 		f.Errorf("the working directory is %q; want /tmp", dir)
+	}
+}
+
+func ephemeral(f *fixture) {
+	pod := f.pod("web")
+	target := f.run(pod, "main", Behaviour{Kind: Sleep})
+	config := f.containerConfig("debugger", Behaviour{Kind: Sleep})
+	config.Ephemeral, config.Target = true, target
+	id := f.start(pod, config)
+	if c := f.observe(id); !c.Ephemeral || c.State != runtime.Running {
+		f.Errorf("the container for debugging is %+v; want it Running and Ephemeral", c)
+	}
+	if f.observe(target).Ephemeral {
+		f.Error("its target is Ephemeral, too")
 	}
 }
 

@@ -1,6 +1,7 @@
 package runtimetest
 
 import (
+	"errors"
 	"io"
 	"strings"
 	"sync"
@@ -11,7 +12,7 @@ import (
 var execChecks = []Check{
 	{Name: "a command's output and exit code come back", run: execOutput},
 	{Name: "commands run side by side", run: execMany},
-	{Name: "a command that is not there does not succeed", run: execNothing},
+	{Name: "a program that is not there is told as a shell tells it", run: execNothing},
 	{Name: "no command runs in a container that does not", run: execExited},
 }
 
@@ -34,7 +35,7 @@ func execMany(f *fixture) {
 	for _, word := range []string{"one", "two", "three", "four"} {
 		all.Go(func() {
 			var out strings.Builder
-			code, err := f.Runtime.Exec(f.ctx, id, []string{"echo", word}, &out, io.Discard)
+			code, err := f.Runtime.Exec(f.ctx, id, runtime.ExecOptions{Command: []string{"echo", word}}, &out, io.Discard)
 			if err != nil || code != 0 || out.String() != word+"\n" {
 				f.Errorf("echo %s gives %q, %d, %v", word, out.String(), code, err)
 			}
@@ -43,12 +44,14 @@ func execMany(f *fixture) {
 	all.Wait()
 }
 
-// execNothing leaves open whether that is an error or an exit code: engines differ.
 func execNothing(f *fixture) {
 	id := f.run(f.pod("web"), "main", Behaviour{Kind: Sleep})
-	code, err := f.Runtime.Exec(f.ctx, id, []string{"/does/not/exist"}, io.Discard, io.Discard)
-	if err == nil && code == 0 {
-		f.Error("a command that does not exist succeeds")
+	for _, tty := range []bool{false, true} {
+		var out strings.Builder
+		code, err := f.Runtime.Exec(f.ctx, id, runtime.ExecOptions{Command: []string{"/does/not/exist"}, TTY: tty}, &out, &out)
+		if !errors.Is(err, runtime.ErrNoProgram) || code != 127 || out.Len() > 0 || !strings.Contains(err.Error(), "/does/not/exist") {
+			f.Errorf("terminal %t: %d, %v, and it writes %q; want 127 and ErrNoProgram", tty, code, err, out.String())
+		}
 	}
 }
 
@@ -57,7 +60,7 @@ func execExited(f *fixture) {
 	ended := f.exited(f.run(pod, "ended", Behaviour{Kind: Exit}))
 	fresh := f.create(pod, f.containerConfig("fresh", Behaviour{Kind: Sleep}))
 	for _, id := range []string{ended.ID, fresh} {
-		if _, err := f.Runtime.Exec(f.ctx, id, []string{"true"}, io.Discard, io.Discard); err == nil {
+		if _, err := f.Runtime.Exec(f.ctx, id, runtime.ExecOptions{Command: []string{"true"}}, io.Discard, io.Discard); err == nil {
 			f.Errorf("a command runs in a container that is %s", f.observe(id).State)
 		}
 	}

@@ -194,7 +194,7 @@ func (f *fixture) exited(id string) runtime.Container {
 func (f *fixture) try(id string, command ...string) (stdout, stderr string, code int) {
 	f.Helper()
 	var out, errOut bytes.Buffer
-	code, err := f.Runtime.Exec(f.ctx, id, command, &out, &errOut)
+	code, err := f.Runtime.Exec(f.ctx, id, runtime.ExecOptions{Command: command}, &out, &errOut)
 	f.must(err)
 	return out.String(), errOut.String(), code
 }

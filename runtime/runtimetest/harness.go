@@ -33,6 +33,7 @@ type Behaviour struct {
 	Kind           Kind
 	Code           int
 	Stdout, Stderr string
+	Message        string
 	Lines          int
 	Every          time.Duration
 	Port           int
@@ -45,16 +46,22 @@ type Kind string
 const (
 	// Sleep runs on.
 	Sleep Kind = "sleep"
-	// IgnoreTERM runs on until SIGKILL.
+	// IgnoreTERM prints the line Stdout once it ignores SIGTERM, and runs on until SIGKILL.
 	IgnoreTERM Kind = "ignore-term"
 	// Exit ends at once with Code.
 	Exit Kind = "exit"
+	// End prints the line Stdout, writes Message to /dev/termination-log if there is one, and ends with Code.
+	End Kind = "end"
 	// Echo prints the line Stdout and the line Stderr, each where its name says, once it heeds SIGTERM. It runs on.
 	Echo Kind = "echo"
 	// Count prints "line 1", "line 2", … to stdout, one Every so often, and ends with 0 after Lines of them.
 	Count Kind = "count"
 	// ServeHTTP answers on Port: "/" with 200 and the line Stdout, everything else with 404. It runs on.
 	ServeHTTP Kind = "serve-http"
+	// Copy writes its standard input to its standard output, and ends with 0 at its end.
+	Copy Kind = "copy"
+	// Burn uses all of a core. It need not heed SIGTERM.
+	Burn Kind = "burn"
 	// NoCommand is a command that does not exist.
 	NoCommand Kind = "no-command"
 )
@@ -75,9 +82,11 @@ const (
 func busybox(b Behaviour) []string {
 	switch b.Kind {
 	case IgnoreTERM:
-		return script(`trap '' TERM; while :; do sleep 3600; done`)
+		return script(`trap '' TERM; echo "$1"; while :; do sleep 3600; done`, b.Stdout)
 	case Exit:
 		return script(fmt.Sprintf("exit %d", b.Code))
+	case End:
+		return script(fmt.Sprintf(`echo "$1"; if [ -n "$2" ]; then printf %%s "$2" >/dev/termination-log; fi; exit %d`, b.Code), b.Stdout, b.Message)
 	case Echo:
 		return script(heedTERM+`echo "$1"; echo "$2" >&2; `+runOn, b.Stdout, b.Stderr)
 	case Count:
@@ -86,6 +95,10 @@ func busybox(b Behaviour) []string {
 	case ServeHTTP:
 		return script(heedTERM+fmt.Sprintf(`mkdir -p /tmp/www; echo "$1" >/tmp/www/index.html; httpd -p %d -h /tmp/www; `, b.Port)+runOn,
 			b.Stdout)
+	case Copy:
+		return []string{"cat"}
+	case Burn:
+		return script(`while :; do :; done`)
 	case NoCommand:
 		return []string{"/does/not/exist"}
 	default:

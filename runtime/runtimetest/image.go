@@ -72,7 +72,7 @@ var imageChecks = []Check{
 }
 
 func pullFails(f *fixture) {
-	_, err := f.Runtime.PullImage(f.ctx, missingImage)
+	_, err := f.Runtime.PullImage(f.ctx, missingImage, nil)
 	if err == nil || !strings.Contains(err.Error(), missingImage) {
 		f.Fatalf("PullImage says %v; want an error that names %s", err, missingImage)
 	}
@@ -88,7 +88,7 @@ func imageNotFound(f *fixture) {
 }
 
 func pull(f *fixture) {
-	image, err := f.Runtime.PullImage(f.ctx, f.Pullable)
+	image, err := f.Runtime.PullImage(f.ctx, f.Pullable, nil)
 	f.must(err)
 	if !strings.HasPrefix(image.ID, "sha256:") || !strings.Contains(image.Digest, "@sha256:") || image.PulledAt.IsZero() {
 		f.Errorf("PullImage returns %+v; want ID, Digest and PulledAt", image)

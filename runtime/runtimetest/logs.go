@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"strings"
 	"time"
@@ -23,6 +24,16 @@ func (f *fixture) logs(id string, options runtime.LogOptions) (stdout, stderr st
 	var out, errOut bytes.Buffer
 	f.must(f.Runtime.Logs(f.ctx, id, options, &out, &errOut))
 	return out.String(), errOut.String()
+}
+
+// says waits until a program has printed that, by which it tells that it heeds signals. A signal that comes before has
+// still to do with the engine's own process.
+func (f *fixture) says(id, text string) {
+	f.Helper()
+	f.until(fmt.Sprintf("the program says %q", text), func() bool {
+		stdout, _ := f.logs(id, runtime.LogOptions{Tail: -1})
+		return stdout == text
+	})
 }
 
 func logsApart(f *fixture) {

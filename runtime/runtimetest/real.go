@@ -1,22 +1,15 @@
 package runtimetest
 
 import (
-	"bytes"
 	"fmt"
 	"slices"
 	"strings"
-	"sync"
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 
 	"github.com/podyard/podyard/runtime"
 )
-
-var realVolumeChecks = []Check{
-	{Name: "a reader sees all of the old file or all of the new", run: atomic},
-	{Name: "files have the mode they are given", run: modes},
-}
 
 var realNetworkChecks = []Check{
 	{Name: "containers of a pod share the loopback interface", run: loopback},
@@ -34,53 +27,6 @@ var realServiceChecks = []Check{
 func (f *fixture) sh(id, text string, args ...string) string {
 	f.Helper()
 	return f.exec(id, script(text, args...)...)
-}
-
-// atomic replaces a long file again and again while a program reads it: every reading must be of one version only.
-func atomic(f *fixture) {
-	v := runtime.Volume{Name: "config", Kind: runtime.Files}
-	pod := f.pod("web", v)
-	version := func(n int) string { return strings.Repeat(fmt.Sprintf("version %d\n", n), 20_000) }
-	f.write(pod, v, "file", version(0))
-	id := f.run(pod, "main", Behaviour{Kind: Sleep}, runtime.Mount{Volume: "config", Path: "/config"})
-
-	const read = `i=0; while [ $i -lt 300 ]; do i=$((i+1)); cat /config/file | uniq -c | sed 's/version.*/version/'; done | sort | uniq -c`
-	var out bytes.Buffer
-	var code int
-	var err error
-	var reading sync.WaitGroup
-	done := make(chan struct{})
-	reading.Go(func() {
-		defer close(done)
-		code, err = f.Runtime.Exec(f.ctx, id, script(read), &out, &out)
-	})
-	writes := 0
-	for ended := false; !ended; {
-		writes++
-		f.write(pod, v, "file", version(writes))
-		select {
-		case <-done:
-			ended = true
-		default:
-		}
-	}
-	reading.Wait()
-	f.must(err)
-	if got := strings.Join(strings.Fields(out.String()), " "); code != 0 || got != "300 20000 version" {
-		f.Errorf("over %d writes, 300 readings gave %q, exit code %d; want each to be 20000 equal lines", writes, got, code)
-	}
-}
-
-func modes(f *fixture) {
-	v := runtime.Volume{Name: "config", Kind: runtime.Files}
-	pod := f.pod("web", v)
-	v.Files = []runtime.File{{Path: "secret", Data: []byte("x"), Mode: 0o400}, {Path: "bin/run", Data: []byte("y"), Mode: 0o755}}
-	f.must(f.Runtime.WriteVolume(f.ctx, pod, v))
-	id := f.run(pod, "main", Behaviour{Kind: Sleep}, runtime.Mount{Volume: "config", Path: "/config"})
-	got := strings.Fields(f.exec(id, "stat", "-L", "-c", "%a", "/config/secret", "/config/bin/run"))
-	if !slices.Equal(got, []string{"400", "755"}) {
-		f.Errorf("the modes are %v; want 400 and 755", got)
-	}
 }
 
 // get asks for / over plain TCP. The host's static busybox has a wget that needs the C library's resolver, which a

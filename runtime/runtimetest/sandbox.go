@@ -3,7 +3,9 @@ package runtimetest
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
+	"math/rand/v2"
 	"net/netip"
 	"slices"
 	"strings"
@@ -24,7 +26,11 @@ var sandboxChecks = []Check{
 	{Name: "a pod has an address of its own that survives a restart of its sandbox", run: address},
 	{Name: "a sandbox that dies leaves its containers running, older than its next start", run: sandboxDies},
 	{Name: "a sandbox removed behind our back is Missing until its containers are removed", run: sandboxMissing},
+	{Name: "a sandbox made anew keeps its volumes when what is left of the old one is removed", run: sandboxAnew},
 	{Name: "removing a sandbox removes what is in it", run: removeSandbox},
+	{Name: "a sandbox that is stopped stays so until it is started, with its address and volumes", run: stopSandbox},
+	{Name: "a pod in the host's network has the host's address", run: hostAddress},
+	{Name: "hostPort: who has it is named, and when it is free it can be had", run: hostPort},
 	{Name: "the hostname is the pod's", run: hostname},
 	{Name: "what is not there is not found, and removed already", run: notThere},
 }
@@ -166,6 +172,22 @@ func sandboxMissing(f *fixture) {
 	}
 }
 
+func sandboxAnew(f *fixture) {
+	config := runtime.Volume{Name: "config", Kind: runtime.Files, Files: []runtime.File{{Path: "greeting", Data: []byte("hello"), Mode: 0o644}}}
+	old := f.pod("web", config)
+	f.run(old, "main", Behaviour{Kind: Sleep}, runtime.Mount{Volume: "config", Path: "/config"})
+	f.Remove(f.T, old)
+	f.until("the pod is Missing", func() bool { p := f.findPod(old); return p != nil && p.Phase == runtime.Missing })
+	config.Files[0].Path = "welcome"
+	anew := f.sandbox("web", config)
+	f.must(f.Runtime.RemoveSandbox(f.ctx, old))
+	f.must(f.Runtime.StartSandbox(f.ctx, anew))
+	f.must(f.Runtime.WriteVolume(f.ctx, anew, config))
+	id := f.run(anew, "main", Behaviour{Kind: Sleep}, runtime.Mount{Volume: "config", Path: "/config"})
+	f.reads(id, "/config/welcome", "hello")
+	f.lists(id, "/config", "welcome")
+}
+
 func removeSandbox(f *fixture) {
 	claim := f.namespace + "-data"
 	volumes := []runtime.Volume{
@@ -195,6 +217,62 @@ func removeSandbox(f *fixture) {
 	f.reads(id, "/data/greeting", "hello")
 }
 
+func stopSandbox(f *fixture) {
+	config, scratch := runtime.Volume{Name: "config", Kind: runtime.Files}, runtime.Volume{Name: "scratch", Kind: runtime.EmptyDir}
+	mounts := []runtime.Mount{{Volume: "config", Path: "/config"}, {Volume: "scratch", Path: "/scratch"}}
+	pod := f.pod("web", config, scratch)
+	f.write(pod, config, "greeting", "hello")
+	id := f.run(pod, "main", Behaviour{Kind: Sleep}, mounts...)
+	f.exec(id, "cp", "/config/greeting", "/scratch/greeting")
+	f.must(f.Runtime.StopContainer(f.ctx, id, 0))
+	before := f.observePod(pod)
+	for range 2 {
+		f.must(f.Runtime.StopSandbox(f.ctx, pod))
+		if p := f.observePod(pod); p.Phase != runtime.Exited || p.IP != before.IP || p.FinishedAt.IsZero() || len(p.Containers) != 1 {
+			f.Fatalf("after StopSandbox the pod is %+v; want it Exited, with its address %s and its container", p, before.IP)
+		}
+	}
+	f.must(f.Runtime.StartSandbox(f.ctx, pod))
+	if p := f.observePod(pod); p.Phase != runtime.Running || p.IP != before.IP || !p.StartedAt.After(before.StartedAt) {
+		f.Errorf("after StartSandbox the pod is %+v; want it Running, with its address %s", p, before.IP)
+	}
+	next := f.containerConfig("main", Behaviour{Kind: Sleep}, mounts...)
+	next.Attempt = 1
+	f.reads(f.start(pod, next), "/scratch/greeting", "hello")
+}
+
+func hostAddress(f *fixture) {
+	config := f.config("web")
+	config.Pod.Spec.HostNetwork = true
+	pod, err := f.Runtime.CreateSandbox(f.ctx, config)
+	f.must(err)
+	f.must(f.Runtime.StartSandbox(f.ctx, pod))
+	if p, want := f.observePod(pod), f.state().HostIP; p.Phase != runtime.Running || p.IP != want || want == "" {
+		f.Errorf("the pod is %s with the address %q; want Running with the host's, %q", p.Phase, p.IP, want)
+	}
+	if other := f.observePod(f.pod("other")); other.IP == f.state().HostIP {
+		f.Error("a pod with a network of its own has the host's address")
+	}
+}
+
+func hostPort(f *fixture) {
+	port := corev1.ContainerPort{ContainerPort: 80, HostPort: int32(20000 + rand.IntN(10000)), Protocol: corev1.ProtocolTCP}
+	first, second := f.config("first"), f.config("second")
+	first.Ports, second.Ports = []corev1.ContainerPort{port}, []corev1.ContainerPort{port}
+	second.Ports[0].HostIP = "127.0.0.1"
+	holder, err := f.Runtime.CreateSandbox(f.ctx, first)
+	f.must(err)
+	f.must(f.Runtime.StartSandbox(f.ctx, holder))
+	pod, err := f.Runtime.CreateSandbox(f.ctx, second)
+	f.must(err)
+	want := fmt.Sprintf("host port %d/TCP is taken by pod %s/first", port.HostPort, f.namespace)
+	if err := f.Runtime.StartSandbox(f.ctx, pod); err == nil || errors.Is(err, runtime.ErrInvalid) || !strings.Contains(err.Error(), want) {
+		f.Errorf("StartSandbox says %v; want %q, and that it may be tried again", err, want)
+	}
+	f.must(f.Runtime.StopSandbox(f.ctx, holder))
+	f.must(f.Runtime.StartSandbox(f.ctx, pod))
+}
+
 func hostname(f *fixture) {
 	id := f.run(f.pod("web-0"), "main", Behaviour{Kind: Sleep})
 	if got := strings.TrimSpace(f.exec(id, "hostname")); got != "web-0" {
@@ -205,9 +283,10 @@ func hostname(f *fixture) {
 func notThere(f *fixture) {
 	nothing := strings.Repeat("0123456789abcdef", 4)
 	_, create := f.Runtime.CreateContainer(f.ctx, nothing, f.containerConfig("main", Behaviour{Kind: Sleep}))
-	_, exec := f.Runtime.Exec(f.ctx, nothing, []string{"true"}, io.Discard, io.Discard)
+	_, exec := f.Runtime.Exec(f.ctx, nothing, runtime.ExecOptions{Command: []string{"true"}}, io.Discard, io.Discard)
 	for verb, err := range map[string]error{
 		"StartSandbox":    f.Runtime.StartSandbox(f.ctx, nothing),
+		"StopSandbox":     f.Runtime.StopSandbox(f.ctx, nothing),
 		"CreateContainer": create,
 		"StartContainer":  f.Runtime.StartContainer(f.ctx, nothing),
 		"Exec":            exec,

@@ -36,6 +36,9 @@ func names(f *fixture) {
 	if state.Instance == "" || state.ServiceCIDR == "" {
 		f.Errorf("the instance is %q, its Service addresses %q", state.Instance, state.ServiceCIDR)
 	}
+	if len(state.Runtimes) == 0 || !slices.IsSorted(state.Runtimes) {
+		f.Errorf("the engine's runtimes are %q; want at least one, sorted", state.Runtimes)
+	}
 	for _, label := range []string{"kubernetes.io/hostname", "kubernetes.io/os", "kubernetes.io/arch"} {
 		if state.Host[label] == "" {
 			f.Errorf("the host has no label %s: %v", label, state.Host)
@@ -55,6 +58,9 @@ func teardown(f *fixture) {
 	lines = f.tearDown(true)
 	f.reports(lines, "web")
 	f.reports(lines, f.namespace+"-data")
+	if f.findVolume(f.namespace+"-data") != nil {
+		f.Error("the state has the volume still")
+	}
 	other.Check(f.T)
 
 	id = f.fill("")

@@ -1,8 +1,12 @@
 package runtimetest
 
 import (
+	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
+	"time"
 
 	"github.com/podyard/podyard/runtime"
 )
@@ -18,6 +22,12 @@ var volumeChecks = []Check{
 	{Name: "a mount that is read-only cannot be written", run: readOnly},
 	{Name: "a subPath shows a part of a volume", run: subPath},
 	{Name: "volumes outlive the container that wrote them", run: nextAttempt},
+	{Name: "files that a sandbox is created with are there when it has started", run: firstFiles},
+	{Name: "persistent volumes are in the state with their labels", run: persistent},
+	{Name: "a persistent volume that exists is not made anew with other options", run: otherOptions},
+	{Name: "a persistent volume is removed when no pod has it", run: removed},
+	{Name: "an adopted volume must exist", run: adoptedMustExist},
+	{Name: "emptyDir: its usage is what is in it", run: usage},
 }
 
 // write replaces a volume by files of these names and texts.
@@ -150,5 +160,140 @@ func nextAttempt(f *fixture) {
 	id = f.start(pod, config)
 	for _, dir := range []string{"config", "scratch", "memory"} {
 		f.reads(id, fmt.Sprintf("/%s/greeting", dir), "hello")
+	}
+}
+
+func firstFiles(f *fixture) {
+	file := func(path, text string) []runtime.File {
+		return []runtime.File{{Path: path, Data: []byte(text), Mode: 0o644}}
+	}
+	volumes := []runtime.Volume{
+		{Name: "disk", Kind: runtime.Files, Files: file("app/greeting", "hello")},
+		{Name: "memory", Kind: runtime.Files, Memory: true, Files: file("secret", "hush")},
+	}
+	pod := f.pod("web", volumes...)
+	id := f.run(pod, "main", Behaviour{Kind: Sleep}, runtime.Mount{Volume: "disk", Path: "/disk"}, runtime.Mount{Volume: "memory", Path: "/memory"})
+	f.reads(id, "/disk/app/greeting", "hello")
+	f.reads(id, "/memory/secret", "hush")
+	for _, v := range volumes {
+		f.must(f.Runtime.WriteVolume(f.ctx, pod, v))
+	}
+	f.reads(id, "/memory/secret", "hush")
+	f.write(pod, volumes[0], "app/greeting", "hello again")
+	f.reads(id, "/disk/app/greeting", "hello again")
+
+	volumes[0].Files[0].Path = "../outside"
+	if _, err := f.Runtime.CreateSandbox(f.ctx, f.config("evil", volumes...)); !errors.Is(err, runtime.ErrInvalid) {
+		f.Errorf("a sandbox with a file outside of its volume: %v; want ErrInvalid", err)
+	}
+}
+
+// claim is a persistent volume of the namespace, with a label.
+func (f *fixture) claim(name string) runtime.Volume {
+	return runtime.Volume{Name: name, Kind: runtime.Persistent, Claim: f.namespace + "-" + name, Labels: map[string]string{"claim": f.namespace + "/" + name}}
+}
+
+// findVolume returns a persistent volume of the state, or nil.
+func (f *fixture) findVolume(claim string) *runtime.PersistentVolume {
+	f.Helper()
+	volumes := f.state().Volumes
+	if !slices.IsSortedFunc(volumes, func(a, b runtime.PersistentVolume) int { return strings.Compare(a.Name, b.Name) }) {
+		f.Errorf("the volumes are not sorted: %+v", volumes)
+	}
+	if i := slices.IndexFunc(volumes, func(v runtime.PersistentVolume) bool { return v.Name == claim }); i >= 0 {
+		return &volumes[i]
+	}
+	return nil
+}
+
+func persistent(f *fixture) {
+	v := f.claim("data")
+	begin := time.Now().Add(-2 * time.Second) // engines count in seconds
+	pod := f.sandbox("web", v, runtime.Volume{Name: "tmp", Kind: runtime.EmptyDir})
+	found := f.findVolume(v.Claim)
+	if found == nil || !maps.Equal(found.Labels, v.Labels) || found.CreatedAt.Before(begin) {
+		f.Fatalf("the state has the volume as %+v; want the labels %v", found, v.Labels)
+	}
+	v.Labels = map[string]string{"claim": "another"}
+	f.sandbox("other", v)
+	if again := f.findVolume(v.Claim); again == nil || !maps.Equal(again.Labels, found.Labels) || !again.CreatedAt.Equal(found.CreatedAt) {
+		f.Errorf("a second pod turned the volume from %+v into %+v", found, again)
+	}
+	f.must(f.Runtime.RemoveSandbox(f.ctx, pod))
+	if f.findVolume(v.Claim) == nil {
+		f.Error("the volume went with its pod")
+	}
+	for _, other := range f.state().Volumes {
+		if strings.HasSuffix(other.Name, "_tmp") {
+			f.Errorf("the state has an emptyDir as %+v", other)
+		}
+	}
+}
+
+func otherOptions(f *fixture) {
+	v := f.claim("data")
+	f.sandbox("web", v)
+	v.Options = map[string]string{"type": "none", "o": "bind", "device": "/srv/elsewhere"}
+	_, err := f.Runtime.CreateSandbox(f.ctx, f.config("other", v))
+	if !errors.Is(err, runtime.ErrInvalid) || !strings.Contains(err.Error(), v.Claim) {
+		f.Errorf("the same volume with another device: %v; want ErrInvalid that names %s", err, v.Claim)
+	}
+}
+
+func adoptedMustExist(f *fixture) {
+	v := f.claim("photos")
+	v.Adopted = true
+	if _, err := f.Runtime.CreateSandbox(f.ctx, f.config("web", v)); !errors.Is(err, runtime.ErrNotFound) || !strings.Contains(err.Error(), v.Claim) {
+		f.Errorf("an adopted volume that is not there: %v; want ErrNotFound that names %s", err, v.Claim)
+	}
+	if f.findVolume(v.Claim) != nil {
+		f.Error("it was made")
+	}
+}
+
+func usage(f *fixture) {
+	config := runtime.Volume{Name: "config", Kind: runtime.Files}
+	pod := f.pod("web", config, runtime.Volume{Name: "disk", Kind: runtime.EmptyDir}, runtime.Volume{Name: "memory", Kind: runtime.EmptyDir, Memory: true})
+	f.write(pod, config, "large", strings.Repeat("x", 1<<20))
+	id := f.run(pod, "main", Behaviour{Kind: Sleep}, runtime.Mount{Volume: "config", Path: "/config"},
+		runtime.Mount{Volume: "disk", Path: "/disk"}, runtime.Mount{Volume: "memory", Path: "/memory"})
+	measure := func() map[string]int64 {
+		out, err := f.Runtime.VolumeUsage(f.ctx, pod, []string{"memory", "disk"})
+		f.must(err)
+		if len(out) != 2 {
+			f.Fatalf("the usage is %v; want two volumes", out)
+		}
+		return out
+	}
+	before := measure()
+	f.exec(id, "cp", "/config/large", "/disk/large")
+	f.exec(id, "cp", "/config/large", "/memory/large")
+	for name, bytes := range measure() {
+		if grown := bytes - before[name]; grown < 1<<20 || grown > 1<<20+64<<10 {
+			f.Errorf("a file of 1 MiB makes %s larger by %d bytes", name, grown)
+		}
+	}
+	for _, name := range []string{"config", "other"} {
+		if _, err := f.Runtime.VolumeUsage(f.ctx, pod, []string{name}); !errors.Is(err, runtime.ErrInvalid) {
+			f.Errorf("the usage of %s, which is no emptyDir of the pod: %v; want ErrInvalid", name, err)
+		}
+	}
+	if _, err := f.Runtime.VolumeUsage(f.ctx, f.sandbox("idle"), nil); err == nil {
+		f.Error("the usage of a sandbox that does not run was told")
+	}
+}
+
+func removed(f *fixture) {
+	data := f.claim("data")
+	pod := f.pod("web", data)
+	if err := f.Runtime.RemoveVolume(f.ctx, data.Claim); err == nil || f.findVolume(data.Claim) == nil {
+		f.Errorf("a volume that a pod has is removed: %v", err)
+	}
+	f.must(f.Runtime.RemoveSandbox(f.ctx, pod))
+	for range 2 {
+		f.must(f.Runtime.RemoveVolume(f.ctx, data.Claim))
+	}
+	if f.findVolume(data.Claim) != nil {
+		f.Error("the volume is still in the state")
 	}
 }

@@ -64,7 +64,9 @@ func serve(ctx context.Context, args []string, out io.Writer) error {
 		return err
 	}
 	web := &http.Server{Addr: *listen, Handler: s.handler(), ReadHeaderTimeout: 5 * time.Second}
+	drained := make(chan struct{})
 	go func() {
+		defer close(drained)
 		<-ctx.Done()
 		drain, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 		defer cancel()
@@ -74,6 +76,7 @@ func serve(ctx context.Context, args []string, out io.Writer) error {
 	if err := web.ListenAndServe(); !errors.Is(err, http.ErrServerClosed) {
 		return err
 	}
+	<-drained // it stopped listening at once; what it is answering still is to be answered
 	return nil
 }
 

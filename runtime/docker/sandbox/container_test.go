@@ -205,7 +205,7 @@ func (e *engine) exec(t *testing.T, id string, args ...string) []byte {
 	}
 	ended, err := e.ContainerExecInspect(t.Context(), created.ID)
 	if err != nil || ended.ExitCode != 0 {
-		t.Fatalf("%v exits with %d, %v: %s", args, ended.ExitCode, err, stderr.String())
+		t.Fatalf("%v exits with %d, %v: %s%s", args, ended.ExitCode, err, stdout.String(), stderr.String()) // the engine's words are on stdout
 	}
 	return stdout.Bytes()
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"strconv"
 	"strings"
 )
 
@@ -17,10 +18,29 @@ type config struct {
 	// gateway and gatewayMAC name the container whose flows are answered through it; both or neither.
 	gateway    netip.Addr
 	gatewayMAC net.HardwareAddr
-	// nameservers, search and options are the lines of resolv.conf. Without a name server it is not written.
+	// nameservers, search and options are the lines of resolv.conf. Without any it is not written. extend keeps what the
+	// engine wrote there and adds them to it.
 	nameservers, search, options []string
-	// emptyDirs are mount paths in this container.
+	extend                       bool
+	// aliases are lines that are added to /etc/hosts.
+	aliases []string
+	// messages are the files for termination messages, paths in this container.
+	messages []string
+	// volumes are set up once in the life of the container; see volumes_linux.go.
+	volumes volumes
+}
+
+// volumes are those in which something is to be done. All are mount paths in this container.
+type volumes struct {
+	// emptyDirs are opened to everybody.
 	emptyDirs []string
+	// writable and readable are given to the group, to write or only to read; nil for no group.
+	writable, readable []string
+	group              *int
+	// onMismatch leaves alone what looks right at its root.
+	onMismatch bool
+	// ready is a file that is made when all is done. It is there already when the container starts again.
+	ready string
 }
 
 // parse reads the command line; its errors say what is wrong with which flag.
@@ -35,8 +55,14 @@ func parse(args []string) (config, error) {
 	flags.Func("nameserver", "name server (repeat, or separate by commas)", words(&c.nameservers))
 	flags.Func("search", "search domain (repeat, or separate by commas)", words(&c.search))
 	flags.Func("option", "resolver option (repeat, or separate by commas)", words(&c.options))
-	flags.Func("emptydir", "path of an emptyDir volume (repeat)", func(path string) error {
-		c.emptyDirs = append(c.emptyDirs, path)
+	c.volumes.define(flags)
+	flags.BoolVar(&c.extend, "extend", false, "add to the resolver configuration that is there")
+	flags.Func("alias", "line for /etc/hosts, an address and names separated by commas (repeat)", func(words string) error {
+		c.aliases = append(c.aliases, words)
+		return nil
+	})
+	flags.Func("message", "path of a file for a termination message (repeat)", func(path string) error {
+		c.messages = append(c.messages, path)
 		return nil
 	})
 	if err := flags.Parse(args); err != nil {
@@ -49,6 +75,29 @@ func parse(args []string) (config, error) {
 		return config{}, err
 	}
 	return c, c.validate()
+}
+
+// define declares the flags of volumes.
+func (v *volumes) define(flags *flag.FlagSet) {
+	list := func(name, usage string, into *[]string) {
+		flags.Func(name, usage, func(path string) error {
+			*into = append(*into, path)
+			return nil
+		})
+	}
+	list("emptydir", "path of an emptyDir volume (repeat)", &v.emptyDirs)
+	list("own", "path of a volume that the group may write (repeat)", &v.writable)
+	list("own-read", "path of a volume that the group may read (repeat)", &v.readable)
+	flags.Func("fsgroup", "ID of the group that owns volumes", func(value string) error {
+		group, err := strconv.Atoi(value)
+		if err == nil && group < 0 {
+			err = errors.New("it is negative")
+		}
+		v.group = &group
+		return err
+	})
+	flags.BoolVar(&v.onMismatch, "on-root-mismatch", false, "leave volumes alone whose root is the group's")
+	flags.StringVar(&v.ready, "ready", "", "file to make when the volumes are set up")
 }
 
 // setGateway takes the two flags that make sense only together.
@@ -83,8 +132,20 @@ func (c *config) validate() error {
 			return fmt.Errorf("--search, --option: %q has white space in it", word)
 		}
 	}
-	if len(c.nameservers) == 0 && len(c.search)+len(c.options) > 0 {
-		return errors.New("--search and --option need a --nameserver")
+	if c.volumes.group == nil && len(c.volumes.writable)+len(c.volumes.readable) > 0 {
+		return errors.New("--own and --own-read need an --fsgroup")
+	}
+	if len(c.nameservers) == 0 && !c.extend && len(c.search)+len(c.options) > 0 {
+		return errors.New("--search and --option need a --nameserver, or --extend")
+	}
+	for _, alias := range c.aliases {
+		address, names, _ := strings.Cut(alias, ",")
+		if _, err := netip.ParseAddr(address); err != nil {
+			return fmt.Errorf("--alias: %w", err)
+		}
+		if names == "" || strings.ContainsAny(names, " \t\r\n#") {
+			return fmt.Errorf("--alias: %q is no list of host names", names)
+		}
 	}
 	return nil
 }

@@ -6,5 +6,8 @@
 //
 // The steps are those of the kubelet's AtomicWriter (kubernetes pkg/volume/util/atomic_writer.go).
 //
+// The command line `volume-touch FILE` makes an empty file on the engine's host, in a container that has the directory
+// mounted.
+//
 // Read next: runtime/docker, file files.go, which calls it.
 package writer

@@ -28,6 +28,22 @@ func Main(args []string, stderr io.Writer) int {
 	return 0
 }
 
+// Touch is `podyard volume-touch FILE`: it makes an empty file, if there is none, as the kubelet does for a hostPath of type
+// FileOrCreate (kubernetes pkg/volume/hostpath/host_path.go, makeFile).
+func Touch(args []string, stderr io.Writer) int {
+	if len(args) != 1 {
+		fmt.Fprintln(stderr, "usage: podyard volume-touch FILE")
+		return 2
+	}
+	file, err := os.OpenFile(args[0], os.O_CREATE, 0o644)
+	if err != nil {
+		fmt.Fprintln(stderr, "podyard volume-touch:", err)
+		return 1
+	}
+	file.Close()
+	return 0
+}
+
 // Swap makes a directory in a volume the volume's visible state: it points ..data at it by one rename, adds links for
 // files that are new, and then removes links and directories that are no longer used.
 func Swap(volume, directory string) error {

@@ -5,7 +5,9 @@ import (
 	"os"
 
 	"github.com/podyard/podyard/gateway"
+	"github.com/podyard/podyard/runtime/docker/reaper"
 	"github.com/podyard/podyard/runtime/docker/sandbox"
+	"github.com/podyard/podyard/runtime/docker/usage"
 	"github.com/podyard/podyard/runtime/docker/writer"
 )
 
@@ -20,6 +22,12 @@ func main() {
 		os.Exit(gateway.Main(args))
 	case "volume-swap":
 		os.Exit(writer.Main(args, os.Stderr))
+	case "volume-touch":
+		os.Exit(writer.Touch(args, os.Stderr))
+	case "volume-usage":
+		os.Exit(usage.Main(args, os.Stdin, os.Stdout, os.Stderr))
+	case "reap":
+		os.Exit(reaper.Main(args, os.Stderr))
 	}
 	os.Exit(2)
 }

@@ -1,0 +1,89 @@
+package plan
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/podyard/podyard/manifests"
+)
+
+// rolloutNote is what Kubernetes keeps of a Deployment in its status and in its ReplicaSets, and no pod tells.
+type rolloutNote struct {
+	// Template is the hash of the newest one that was rolled out, and Revision its number.
+	Template string `json:"template"`
+	Revision int    `json:"revision"`
+	// Replicas is what all ReplicaSets were scaled for.
+	Replicas int `json:"replicas"`
+	// Complete: the newest template was rolled out in full. What fails later is no failure of the rollout.
+	Complete bool `json:"complete,omitempty"`
+	// Sizes are those that ReplicaSets are being brought to, by hash, after a change of replicas in mid-rollout.
+	Sizes map[string]int `json:"sizes,omitempty"`
+}
+
+const rolloutNotes = "deployment/"
+
+func (r *rollout) noteName() string { return rolloutNotes + r.Namespace + "/" + r.Name }
+
+// recall reads what is remembered, and numbers the newest template: one more than any before it. So a template that comes
+// back gets a new number, and a change of replicas none. Upstream: getNewReplicaSet (pkg/controller/deployment/sync.go).
+func (r *rollout) recall(notes map[string]string) {
+	if text := notes[r.noteName()]; text != "" {
+		if err := json.Unmarshal([]byte(text), &r.known); err != nil {
+			r.known = rolloutNote{} // not ours, or damaged: begin anew
+		}
+	}
+	before := 0
+	for _, rs := range r.old {
+		before = max(before, rs.revision)
+	}
+	if r.rolledOut() {
+		r.current.revision = max(r.current.revision, r.known.Revision, before+1)
+	} else {
+		r.current.revision = max(r.current.revision, r.known.Revision+1, before+1)
+	}
+	r.next = rolloutNote{Template: r.current.hash, Revision: r.current.revision, Replicas: r.replicas}
+	if r.Spec.Paused && !r.rolledOut() {
+		r.next.Template, r.next.Revision = r.known.Template, r.known.Revision
+	}
+}
+
+// rolledOut tells that the template is the newest that was rolled out, so that in Kubernetes its ReplicaSet is there.
+func (r *rollout) rolledOut() bool { return r.known.Template == r.current.hash }
+
+// hasCompleted tells that all pods have been of the newest template and available, once, and that there are no others
+// now. Kubernetes goes by the reason of the condition Progressing (syncRolloutStatus in pkg/controller/deployment/progress.go).
+// Unlike there, pods that more replicas ask for count as part of the rollout: a commit that only adds some fails, too, if they
+// do not come up.
+func (r *rollout) hasCompleted() bool {
+	return r.rolledOut() && r.known.Complete && r.known.Replicas >= r.replicas && r.oldCount() == 0
+}
+
+// remember writes down what has changed. Of a Deployment that was created in pause there is nothing yet.
+func (p *planner) remember(r *rollout) {
+	text, err := json.Marshal(r.next)
+	if err != nil || r.next.Template == "" || string(text) == p.observed.Notes[r.noteName()] {
+		return // no such value fails to be written
+	}
+	reason := fmt.Sprintf("%s is at revision %d", r.key, r.next.Revision)
+	p.do(WriteNote{Name: r.noteName(), Text: string(text), Object: r.root, Reason: reason})
+}
+
+// forgetRollouts deletes what is remembered of Deployments that the commit does not hold any more.
+func (p *planner) forgetRollouts() {
+	var gone []string
+	for name := range p.observed.Notes {
+		key, of := strings.CutPrefix(name, rolloutNotes)
+		namespace, object, _ := strings.Cut(key, "/")
+		if of && p.find("Deployment", namespace, object) == nil {
+			gone = append(gone, name)
+		}
+	}
+	slices.Sort(gone)
+	for _, name := range gone {
+		namespace, object, _ := strings.Cut(strings.TrimPrefix(name, rolloutNotes), "/")
+		ref := manifests.Ref{APIVersion: "apps/v1", Kind: "Deployment", Namespace: namespace, Name: object}
+		p.do(WriteNote{Name: name, Object: ref, Reason: fmt.Sprintf("%s is not in the commit", ref)})
+	}
+}

@@ -1,0 +1,65 @@
+package plan
+
+import (
+	"iter"
+
+	corev1 "k8s.io/api/core/v1"
+)
+
+// hostPort is a port of the host and who has it.
+type hostPort struct {
+	corev1.ContainerPort
+	holder *podView
+	owner  ownerKey
+}
+
+// takenPorts is upstream's plugin NodePorts, PodFitsHostPorts of old.
+func (p *planner) takenPorts(pod *corev1.Pod, owner ownerKey, withoutOwn bool) *obstacle {
+	for want := range hostPorts(&pod.Spec) {
+		for _, held := range p.ports[want.HostPort] {
+			if withoutOwn && held.owner == owner || !collide(want, held.ContainerPort) {
+				continue
+			}
+			o := unfit("1 node(s) didn't have free ports for the requested pod ports").
+				meaning("port %d/%s of the host is taken by pod %s%s", want.HostPort, want.Protocol, held.holder.ref(), advice(pod, owner, held))
+			o.passing = held.holder.deleted
+			return o
+		}
+	}
+	return nil
+}
+
+// advice is what to do about a port that another pod of the same owner holds. Upstream's scheduler would let the pod wait
+// for ever: so do we, and say so.
+func advice(pod *corev1.Pod, owner ownerKey, held hostPort) string {
+	switch {
+	case held.holder.deleted:
+		return ", which is being stopped"
+	case held.owner != owner || owner.kind != "Deployment":
+		return ""
+	case held.holder.Manifest.Labels[templateHashLabel] == pod.Labels[templateHashLabel]:
+		return ": on one host only one replica can have it"
+	default:
+		return ", the old one: with strategy Recreate, or with maxSurge 0, it goes first"
+	}
+}
+
+// hostPorts lists the ports of the host that a pod asks for; those of a pod on the host's network are among them, for
+// their hostPort is filled in. Of init containers, only sidecars count, as upstream.
+func hostPorts(spec *corev1.PodSpec) iter.Seq[corev1.ContainerPort] {
+	return func(yield func(corev1.ContainerPort) bool) {
+		for c := range serving(spec) {
+			for _, port := range c.Ports {
+				if port.HostPort != 0 && !yield(port) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// collide tells whether two pods cannot have their ports together: an address that is not given is every address.
+func collide(a, b corev1.ContainerPort) bool {
+	every := func(ip string) bool { return ip == "" || ip == "0.0.0.0" || ip == "::" }
+	return a.HostPort == b.HostPort && a.Protocol == b.Protocol && (a.HostIP == b.HostIP || every(a.HostIP) || every(b.HostIP))
+}

@@ -7,8 +7,7 @@ import (
 
 // deploymentFields are those of a Deployment's spec.
 var deploymentFields = slices.Concat(
-	honour("replicas", "minReadySeconds", "paused", "progressDeadlineSeconds"),
-	ignoreSilently("it counts ReplicaSets without pods, and none are kept: commits are the history, and podyard rollback returns to any", "revisionHistoryLimit"),
+	honour("replicas", "minReadySeconds", "paused", "progressDeadlineSeconds", "revisionHistoryLimit"),
 	honour("strategy.type", "strategy.rollingUpdate.{maxSurge,maxUnavailable}"),
 	fixedSelectorFields,
 	templateFields,
@@ -30,7 +29,8 @@ var replicationControllerFields = slices.Concat(
 
 // statefulSetFields are those of a StatefulSet's spec.
 var statefulSetFields = slices.Concat(
-	honour("replicas", "minReadySeconds", "revisionHistoryLimit", "podManagementPolicy", "ordinals.start"),
+	honour("replicas", "minReadySeconds", "podManagementPolicy", "ordinals.start"),
+	noControllerRevisions,
 	honourWith("pods have names in DNS only if the Service is in the commit", "serviceName"),
 	honour("updateStrategy.type", "updateStrategy.rollingUpdate.{partition,maxUnavailable}"),
 	honour("persistentVolumeClaimRetentionPolicy.{whenDeleted,whenScaled}"),
@@ -48,11 +48,15 @@ var statefulSetFields = slices.Concat(
 
 // daemonSetFields are those of a DaemonSet's spec.
 var daemonSetFields = slices.Concat(
-	honour("minReadySeconds", "revisionHistoryLimit"),
+	honour("minReadySeconds"),
+	noControllerRevisions,
 	honour("updateStrategy.type", "updateStrategy.rollingUpdate.{maxSurge,maxUnavailable}"),
 	fixedSelectorFields,
 	templateFields,
 )
+
+var noControllerRevisions = ignoreSilently("it counts ControllerRevisions, and none are kept: commits are the history, and podyard rollback returns to any",
+	"revisionHistoryLimit")
 
 // fixedSelectorFields are those of a selector that cannot change: see CheckSelectors.
 var fixedSelectorFields = honourWith("cannot change while there are pods", "selector.matchLabels.*", "selector.matchExpressions[].{key,operator,values}")

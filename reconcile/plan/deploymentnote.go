@@ -1,8 +1,11 @@
 package plan
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
+	"maps"
+	"math"
 	"slices"
 	"strings"
 
@@ -20,6 +23,8 @@ type rolloutNote struct {
 	Complete bool `json:"complete,omitempty"`
 	// Sizes are those that ReplicaSets are being brought to, by hash, after a change of replicas in mid-rollout.
 	Sizes map[string]int `json:"sizes,omitempty"`
+	// Old has the revisions of the templates before, by hash: as many as revisionHistoryLimit says once the rollout is complete.
+	Old map[string]int `json:"old,omitempty"`
 }
 
 const rolloutNotes = "deployment/"
@@ -47,6 +52,43 @@ func (r *rollout) recall(notes map[string]string) {
 	if r.Spec.Paused && !r.rolledOut() {
 		r.next.Template, r.next.Revision = r.known.Template, r.known.Revision
 	}
+	r.next.Old = r.former()
+}
+
+// former are the revisions before the newest template, by hash.
+func (r *rollout) former() map[string]int {
+	old := map[string]int{}
+	maps.Copy(old, r.known.Old)
+	if r.known.Template != "" {
+		old[r.known.Template] = r.known.Revision
+	}
+	for _, rs := range r.old {
+		old[rs.hash] = rs.revision
+	}
+	delete(old, r.next.Template)
+	return old
+}
+
+// cleanUp forgets the oldest revisions without pods beyond revisionHistoryLimit. Upstream: cleanupDeployment
+// (pkg/controller/deployment/sync.go), which deletes their ReplicaSets, as here when the rollout is complete or in a pause.
+func (r *rollout) cleanUp() {
+	limit := r.Spec.RevisionHistoryLimit
+	if limit == nil || *limit == math.MaxInt32 || !r.next.Complete && !r.Spec.Paused {
+		return
+	}
+	excess := len(r.next.Old) - int(*limit)
+	for _, hash := range byRevision(r.next.Old)[:max(excess, 0)] {
+		if !slices.ContainsFunc(r.old, func(rs *replicaSet) bool { return rs.hash == hash }) {
+			delete(r.next.Old, hash)
+		}
+	}
+}
+
+// byRevision are the hashes of templates, the oldest first.
+func byRevision(revisions map[string]int) []string {
+	return slices.SortedFunc(maps.Keys(revisions), func(a, b string) int {
+		return cmp.Or(cmp.Compare(revisions[a], revisions[b]), cmp.Compare(a, b))
+	})
 }
 
 // rolledOut tells that the template is the newest that was rolled out, so that in Kubernetes its ReplicaSet is there.

@@ -19,6 +19,7 @@ func (p *planner) reportDeployment(r *rollout) {
 	}}
 	complete := updated == r.replicas && availableUpdated == r.replicas && r.oldCount() == 0
 	r.next.Complete = complete || r.hasCompleted()
+	r.cleanUp()
 	deadline := p.progressDeadline(r)
 	switch {
 	case complete:
@@ -41,6 +42,18 @@ func (p *planner) reportDeployment(r *rollout) {
 			wanted = r.replicas
 		}
 		p.reportReplicaSet(r.root, rs, wanted, r.pods)
+	}
+	p.reportFormer(r)
+}
+
+// reportFormer lists the ReplicaSets without pods, the newest first.
+func (p *planner) reportFormer(r *rollout) {
+	for _, hash := range slices.Backward(byRevision(r.next.Old)) {
+		if !slices.ContainsFunc(r.old, func(rs *replicaSet) bool { return rs.hash == hash }) {
+			rs := newReplicaSet(r.key, hash, nil)
+			rs.revision = r.next.Old[hash]
+			p.reportReplicaSet(r.root, rs, 0, nil)
+		}
 	}
 }
 
@@ -110,7 +123,16 @@ func deploymentConditions(r *rollout, health Health, message string) []metav1.Co
 	case r.Spec.Paused:
 		progressing.Status, progressing.Reason = metav1.ConditionUnknown, "DeploymentPaused"
 	}
-	return []metav1.Condition{availableStatus, progressing}
+	return append([]metav1.Condition{availableStatus, progressing}, replicaFailure(r.pending())...)
+}
+
+// pending are the pods that are wanted and cannot be made, of the newest template first.
+func (r *rollout) pending() []ObjectStatus {
+	pending := r.current.pending
+	for _, rs := range r.old {
+		pending = slices.Concat(pending, rs.pending)
+	}
+	return pending
 }
 
 func condition(kind string, holds bool, yes, no, message string) metav1.Condition {

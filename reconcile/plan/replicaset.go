@@ -207,6 +207,7 @@ func (p *planner) reportReplicaSet(root manifests.Ref, rs *replicaSet, wanted in
 		status.Health = Reconciling
 		status.Message = fmt.Sprintf("%d of %d pods ready", readyPods, wanted)
 	}
+	status.Conditions = replicaFailure(rs.pending)
 	p.report(root, status)
 	for _, v := range all {
 		if v.Manifest.Labels[templateHashLabel] == rs.hash {

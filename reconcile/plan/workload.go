@@ -185,5 +185,19 @@ func workloadConditions(w *workload, at progress, status *ObjectStatus) []metav1
 	case status.Health == Stalled:
 		progressing.Status, progressing.Reason = metav1.ConditionFalse, "ProgressDeadlineExceeded"
 	}
-	return []metav1.Condition{available, progressing}
+	return append([]metav1.Condition{available, progressing}, replicaFailure(w.pending)...)
+}
+
+// replicaFailure is the condition of a ReplicaSet, and so of its Deployment, of which pods were refused; empty if none was.
+// Upstream: calculateStatus (pkg/controller/replicaset/replica_set_utils.go).
+func replicaFailure(pending []ObjectStatus) []metav1.Condition {
+	for _, pod := range pending {
+		for _, c := range pod.Conditions {
+			if c.Reason == reasonFailedCreate {
+				return []metav1.Condition{{Type: "ReplicaFailure", Status: metav1.ConditionTrue,
+					Reason: c.Reason, Message: c.Message, LastTransitionTime: c.LastTransitionTime}}
+			}
+		}
+	}
+	return nil
 }

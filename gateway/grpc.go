@@ -69,7 +69,7 @@ func (p *ProbeRequest) check(ctx context.Context) ProbeAnswer {
 	status, err := p.call(ctx, conn)
 	var answered *grpcError
 	switch {
-	case ctx.Err() != nil, errors.As(err, &answered) && answered.code == grpcDeadline:
+	case isOver(ctx), errors.As(err, &answered) && answered.code == grpcDeadline:
 		return ProbeAnswer{Message: fmt.Sprintf("timeout: health rpc did not complete within %v", p.timeout())}
 	case answered != nil && answered.code == grpcUnimplemented:
 		return ProbeAnswer{Message: "error: this server does not implement the grpc health protocol (grpc.health.v1.Health): " + answered.message}
@@ -79,6 +79,13 @@ func (p *ProbeRequest) check(ctx context.Context) ProbeAnswer {
 		return ProbeAnswer{Message: fmt.Sprintf("service unhealthy (responded with %q)", cmp.Or(servingStatus[status], strconv.FormatUint(status, 10)))}
 	}
 	return ProbeAnswer{OK: true, Message: "service healthy"}
+}
+
+// isOver tells that the time is up, although the timer of ctx may not have fired: the server, which knows the deadline, may have
+// ended the call by it.
+func isOver(ctx context.Context) bool {
+	deadline, ok := ctx.Deadline()
+	return ctx.Err() != nil || ok && !time.Now().Before(deadline)
 }
 
 // dial connects, and tries again until ctx ends.
@@ -132,7 +139,7 @@ func (p *ProbeRequest) grpcRequest(ctx context.Context) (*http.Request, error) {
 	request.Header.Set("TE", "trailers")
 	request.Header.Set("User-Agent", probeUserAgent)
 	if deadline, ok := ctx.Deadline(); ok {
-		request.Header.Set("Grpc-Timeout", fmt.Sprintf("%dm", max(time.Until(deadline).Milliseconds(), 1)))
+		request.Header.Set("Grpc-Timeout", fmt.Sprintf("%dm", 1+max(time.Until(deadline).Milliseconds(), 0))) // not before ctx ends
 	}
 	return request, nil
 }

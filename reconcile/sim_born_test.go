@@ -71,19 +71,39 @@ func (s *simulation) checkIdentity(state *runtime.State, pod *runtime.Pod, set *
 	if volume == nil || volume.PersistentVolumeClaim == nil || volume.PersistentVolumeClaim.ClaimName != want {
 		s.Errorf("pod %s has not the claim %s: %+v", pod.Manifest.Name, want, volume)
 	}
-	first, partition := firstOrdinal(&set.Spec), int(*set.Spec.UpdateStrategy.RollingUpdate.Partition)
-	image := set.Spec.Template.Spec.Containers[0].Image
-	if ordinal-first >= partition || outdated(pod, image) {
+	if below(set, pod) && !outdatedIn(set, pod) && s.older[s.commits[len(s.commits)-1].Sync] {
+		s.Errorf("pod %s below the partition has the new template, and this commit found one of the old template there", pod.Manifest.Name)
+	}
+}
+
+// noteOlder remembers that the last commit found a pod of an old template below the partition of its StatefulSet. From then on
+// all pods there are made of it, even if there is none left. The caller holds mu.
+func (s *simulation) noteOlder(state *runtime.State) {
+	set := s.ruling()
+	if set == nil || s.cast["order"] || !s.undisturbed(10*time.Second) { // a wave that has not come yet decides nothing
 		return
 	}
+	o := set.Find("StatefulSet", "default", "store")
+	if o == nil {
+		return
+	}
+	store := o.Value.(*appsv1.StatefulSet)
 	for i := range state.Pods {
-		other := &state.Pods[i]
-		at := ordinalIn(set.Name, other)
-		if other.Phase != runtime.Missing && other.Manifest.Annotations["podyard.dev/owner"] == "StatefulSet/"+set.Name &&
-			at >= first && at < first+partition && outdated(other, image) {
-			s.Errorf("pod %s below the partition %d has the new template, and pod %s the old one", pod.Manifest.Name, partition, other.Manifest.Name)
+		pod := &state.Pods[i]
+		if pod.Phase == runtime.Running && pod.Manifest.Annotations["podyard.dev/owner"] == "StatefulSet/store" &&
+			below(store, pod) && outdatedIn(store, pod) && !s.removing(pod.ID) && time.Since(pod.CreatedAt) > 5*time.Second {
+			s.older[set.Sync] = true
 		}
 	}
+}
+
+func below(set *appsv1.StatefulSet, pod *runtime.Pod) bool {
+	slot := ordinalIn(set.Name, pod) - firstOrdinal(&set.Spec)
+	return slot >= 0 && slot < int(*set.Spec.Replicas) && slot < int(*set.Spec.UpdateStrategy.RollingUpdate.Partition)
+}
+
+func outdatedIn(set *appsv1.StatefulSet, pod *runtime.Pod) bool {
+	return outdated(pod, set.Spec.Template.Spec.Containers[0].Image)
 }
 
 // late: the pod's deadline is over, whether or not it is stopped already.

@@ -164,6 +164,8 @@ type simulation struct {
 	deaf      bool
 	// complete are Deployments and hooks of a sync that were complete once.
 	complete map[string]bool
+	// older are the syncs that found pods of an old template below the partition of the StatefulSet.
+	older map[string]bool
 	// cast are the roles of this history.
 	cast map[string]bool
 	log  *slog.Logger
@@ -177,7 +179,7 @@ type start struct {
 
 func newSimulation(t *rapid.T) *simulation {
 	s := &simulation{T: t, log: simLogger(), notes: &memory{}, begun: map[start]bool{}, hooked: map[string]*Reconciler{}, stopBegan: map[string]time.Time{}, backoffs: map[string]time.Duration{}, jobs: jobs{finished: map[string]bool{}, succeeded: map[string]map[string]string{}}}
-	for _, m := range []*map[string]bool{&s.seen, &s.tampered, &s.volumes, &s.removed, &s.stopped, &s.complete, &s.cast} {
+	for _, m := range []*map[string]bool{&s.seen, &s.tampered, &s.volumes, &s.removed, &s.stopped, &s.complete, &s.older, &s.cast} {
 		*m = map[string]bool{}
 	}
 	s.engine = fake.New(fake.Options{Images: programs, OnChange: s.check})

@@ -14,7 +14,7 @@ import (
 // scale (pkg/controller/deployment/sync.go) and GetReplicaSetProportion (pkg/controller/deployment/util).
 //
 // It differs where replicas and template change in one commit: the ReplicaSet of the old template is not scaled up first, only
-// for its pods to be replaced.
+// for its pods to be replaced; and where shares would take pods that the minimum needs (see keepAvailable).
 
 // active are the ReplicaSets with pods, oldest first.
 func (r *rollout) active() []*replicaSet {
@@ -77,7 +77,32 @@ func (r *rollout) distribute(sizes map[string]int) {
 	}
 	largest := sets[0].hash
 	sizes[largest] = max(0, sizes[largest]+toAdd-added)
+	_, unavailable := fenceposts(r.Spec.Strategy.RollingUpdate, r.replicas)
+	r.keepAvailable(sizes, r.replicas-unavailable)
 }
+
+// keepAvailable gives back what shares take of available pods that the minimum needs, and takes others instead where there are
+// any. Kubernetes goes by sizes alone, so that fewer replicas in the middle of a rollout that is stuck cost pods that serve.
+// Worked example: of 4 replicas, 3 old pods serve and 2 new ones do not; 3 replicas with no more than 4 pods take a new one.
+func (r *rollout) keepAvailable(sizes map[string]int, least int) {
+	sets := r.bySize(false)
+	spare, owed := max(r.availableCount()-least, 0), 0
+	for _, rs := range sets {
+		take := max(rs.size()-sizes[rs.hash]-r.idleIn(rs), 0)
+		back := max(take-spare, 0)
+		spare -= take - back
+		owed += back
+		sizes[rs.hash] += back
+	}
+	for _, rs := range sets {
+		n := min(owed, max(r.idleIn(rs)-(rs.size()-sizes[rs.hash]), 0))
+		owed -= n
+		sizes[rs.hash] -= n
+	}
+}
+
+// idleIn counts the pods that are not available.
+func (r *rollout) idleIn(rs *replicaSet) int { return rs.size() - r.availableIn(rs) }
 
 // share is by how much a ReplicaSet grows or shrinks: as much as the Deployment does, and no more than is left.
 func (r *rollout) share(rs *replicaSet, before, left int, grow bool) int {

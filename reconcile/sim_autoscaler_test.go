@@ -25,7 +25,7 @@ func (s *simulation) addTide(set *manifests.Set) {
 	d.Spec.Template.Spec = corev1.PodSpec{RestartPolicy: corev1.RestartPolicyAlways, TerminationGracePeriodSeconds: pointer(int64(10)),
 		Containers: []corev1.Container{{Name: "main", Image: "tide", ImagePullPolicy: corev1.PullIfNotPresent,
 			Env:            []corev1.EnvVar{{Name: "VERSION", Value: fmt.Sprint(rapid.IntRange(1, 3).Draw(s.T, "version"))}},
-			ReadinessProbe: &corev1.Probe{ProbeHandler: corev1.ProbeHandler{TCPSocket: &corev1.TCPSocketAction{Port: intstr.FromInt(80)}}, PeriodSeconds: 1, TimeoutSeconds: 1, SuccessThreshold: 1, FailureThreshold: 3},
+			ReadinessProbe: tcpProbe(),
 			Resources:      corev1.ResourceRequirements{Requests: corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("100m")}}}}}
 	least := rapid.IntRange(1, 4).Draw(s.T, "least")
 	a := autoscalerOf("Deployment", "tide", int32(least), int32(rapid.IntRange(least, 9).Draw(s.T, "most")))

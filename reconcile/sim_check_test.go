@@ -193,9 +193,14 @@ func (s *simulation) checkVolumes(volumes []runtime.PersistentVolume) {
 		present[v.Name], s.volumes[v.Name] = true, true
 	}
 	for name := range s.volumes {
-		if !present[name] && !s.removed[name] {
+		if present[name] {
+			continue
+		}
+		if !s.removed[name] {
 			s.Errorf("volume %s is lost", name)
 		}
+		delete(s.volumes, name)
+		delete(s.removed, name)
 	}
 }
 
@@ -405,7 +410,7 @@ func (s *simulation) checkMinimum(state *runtime.State, name string) {
 		}
 		_, unavailable := bounds(d)
 		wanted, _ := replicasOf(set, d)
-		if n := wanted - unavailable; least < 0 || n < least {
+		if n := max(wanted-unavailable, 0); least < 0 || n < least {
 			least = n
 		}
 		minReady = min(minReady, d.Spec.MinReadySeconds)
@@ -418,7 +423,7 @@ func (s *simulation) checkMinimum(state *runtime.State, name string) {
 		}
 	}
 	if n < least {
-		s.Errorf("Deployment %s has %d serving pods, at least %d must stay", name, n, least)
+		s.Errorf("Deployment %s has %d serving pods, at least %d must stay:%s", name, n, least, s.describe(state.Pods))
 	}
 }
 

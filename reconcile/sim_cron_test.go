@@ -28,19 +28,19 @@ import (
 // Bugs planted once and caught here within 100 histories: a Job that runs before the start is noted for the CronJob, Forbid,
 // Replace, suspend and startingDeadlineSeconds ignored, two starts in a minute, a Job of the template of today, a Job forgotten
 // while it has pods, a history one too long, no time to look again, notes left behind by a CronJob that is gone.
-func TestCronJobSimulation(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		steps := rapid.SliceOfN(rapid.SampledFrom(slices.Sorted(maps.Keys(cronSteps))), 3, 20).Draw(t, "steps")
-		rapid.SyncTest(t, func(t *rapid.T) {
-			s := newCronSimulation(t)
-			defer func() { s.stop() }()
-			s.commit()
-			for _, step := range steps {
-				cronSteps[step](s)
-				time.Sleep(time.Duration(rapid.IntRange(0, 150_000).Draw(t, "pause")) * time.Millisecond)
-			}
-			s.converge()
-		})
+func TestCronJobSimulation(t *testing.T) { checkHistories(t, 100, simulateCronJob) }
+
+func simulateCronJob(t *rapid.T) {
+	steps := rapid.SliceOfN(rapid.SampledFrom(slices.Sorted(maps.Keys(cronSteps))), 3, 14).Draw(t, "steps")
+	rapid.SyncTest(t, func(t *rapid.T) {
+		s := newCronSimulation(t)
+		defer func() { s.stop() }()
+		s.commit()
+		for _, step := range steps {
+			cronSteps[step](s)
+			time.Sleep(time.Duration(rapid.IntRange(0, 150_000).Draw(t, "pause")) * time.Millisecond)
+		}
+		s.converge()
 	})
 }
 

@@ -89,8 +89,12 @@ func (s *simulation) witness(state *runtime.State) {
 		return
 	}
 	set := s.commits[len(s.commits)-1]
-	for _, d := range manifests.All[*appsv1.Deployment](set) {
-		n, hash := 0, manifests.TemplateHash(&d.Spec.Template)
+	for _, o := range set.Objects {
+		d, ok := o.Value.(*appsv1.Deployment)
+		if !ok {
+			continue
+		}
+		n, hash := 0, o.Once(func() string { return manifests.TemplateHash(&d.Spec.Template) })
 		for i := range state.Pods {
 			pod := &state.Pods[i]
 			n += one(pod.Manifest.Labels["app"] == d.Name && pod.Manifest.Labels["pod-template-hash"] == hash && serves(pod))

@@ -201,9 +201,8 @@ func (g *guard) RemoveVolume(ctx context.Context, name string) error {
 	here := slices.ContainsFunc(g.Engine.Volumes(), func(v fake.Volume) bool { return v.Name == name })
 	g.s.mu.Lock()
 	defer g.s.mu.Unlock()
-	delete(g.s.removed, name)
-	if !here {
-		delete(g.s.volumes, name)
+	if here || !g.s.volumes[name] {
+		delete(g.s.removed, name)
 	}
 	return err
 }

@@ -161,12 +161,15 @@ func autoscaled(desired *manifests.Set, scalers []*autoscaler) *manifests.Set {
 	return out
 }
 
+// withReplicas keeps the hash, in which replicas do not count.
 func withReplicas(object *manifests.Object, n int32) *manifests.Object {
 	switch v := object.Value.(type) {
 	case *appsv1.Deployment:
 		out := *v
 		out.Spec.Replicas = &n
-		return object.With(&out)
+		scaled := object.With(&out)
+		scaled.Once(func() string { return templateHash(object, v) })
+		return scaled
 	case *appsv1.ReplicaSet:
 		out := *v
 		out.Spec.Replicas = &n
@@ -174,7 +177,9 @@ func withReplicas(object *manifests.Object, n int32) *manifests.Object {
 	case *appsv1.StatefulSet:
 		out := *v
 		out.Spec.Replicas = &n
-		return object.With(&out)
+		scaled := object.With(&out)
+		scaled.Once(func() string { return revisionHash(object, v) })
+		return scaled
 	case *corev1.ReplicationController:
 		out := *v
 		out.Spec.Replicas = &n

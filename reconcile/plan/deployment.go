@@ -57,7 +57,7 @@ func (p *planner) rollout(object *manifests.Object, d *appsv1.Deployment) *rollo
 		replicas: int(*d.Spec.Replicas),
 		minReady: time.Duration(d.Spec.MinReadySeconds) * time.Second, now: p.now,
 	}
-	r.current = newReplicaSet(key, object.Once(func() string { return manifests.TemplateHash(&d.Spec.Template) }), &d.Spec.Template)
+	r.current = newReplicaSet(key, templateHash(object, d), &d.Spec.Template)
 	sets := map[string]*replicaSet{r.current.hash: r.current}
 	youngest := time.Time{}
 	for _, v := range r.pods {
@@ -78,6 +78,10 @@ func (p *planner) rollout(object *manifests.Object, d *appsv1.Deployment) *rollo
 		return cmp.Or(cmp.Compare(a.revision, b.revision), cmp.Compare(a.name, b.name))
 	})
 	return r
+}
+
+func templateHash(object *manifests.Object, d *appsv1.Deployment) string {
+	return object.Once(func() string { return manifests.TemplateHash(&d.Spec.Template) })
 }
 
 // recreate stops all old pods before it starts the first new one, but not before the new one could be started.

@@ -106,6 +106,9 @@ func (r *rollout) idleIn(rs *replicaSet) int { return rs.size() - r.availableIn(
 
 // share is by how much a ReplicaSet grows or shrinks: as much as the Deployment does, and no more than is left.
 func (r *rollout) share(rs *replicaSet, before, left int, grow bool) int {
+	if left == 0 {
+		return 0
+	}
 	most := r.total() + r.missing()
 	size := int(math.Round(float64(rs.size()) * float64(most) / float64(cmp.Or(before, r.total()))))
 	if grow {

@@ -44,7 +44,7 @@ func (p *planner) statefulSet(object *manifests.Object, value *appsv1.StatefulSe
 }
 
 func (p *planner) stateful(object *manifests.Object, value *appsv1.StatefulSet) *stateful {
-	s := &stateful{workload: p.workload(object), StatefulSet: value, revision: object.Once(func() string { return revisionOf(value) }), unavailable: 1}
+	s := &stateful{workload: p.workload(object), StatefulSet: value, revision: revisionHash(object, value), unavailable: 1}
 	s.start = startOrdinal(value)
 	s.slots = make([]*podView, s.replicas)
 	s.ordered = value.Spec.PodManagementPolicy != appsv1.ParallelPodManagement
@@ -96,6 +96,10 @@ func revisionOf(s *appsv1.StatefulSet) string {
 	template.Spec.Hostname, template.Spec.Subdomain = "", s.Spec.ServiceName
 	template.Spec.Volumes = claimVolumes(s, template.Spec.Volumes, 0)
 	return s.Name + "-" + manifests.TemplateHash(template)
+}
+
+func revisionHash(object *manifests.Object, s *appsv1.StatefulSet) string {
+	return object.Once(func() string { return revisionOf(s) })
 }
 
 // claimVolumes are the volumes of the pod with an ordinal: its claims take the place of volumes of the same name.

@@ -14,29 +14,28 @@ const olderNote = "statefulset-below-partition/"
 
 func olderNoteName(set ownerKey) string { return olderNote + set.namespace + "/" + set.name }
 
-// findOlder prefers a pod below the partition to the one that was noted, and that to one which is about to be replaced. Without
-// any replicas an update is complete (completeRollingUpdate).
-func (s *stateful) findOlder(noted *corev1.Pod) *corev1.Pod {
-	if !s.rolls || s.partition == 0 || s.replicas == 0 {
+// findBefore is a pod as all were before the update that stops at the partition: the one that was noted, until the update is
+// complete, also if the commit returns to its template meanwhile. With nothing noted it is one below the partition, or one that is
+// about to be replaced. Without any replicas an update is complete (completeRollingUpdate).
+func (s *stateful) findBefore(noted *corev1.Pod) *corev1.Pod {
+	if !s.rolls || s.partition == 0 || s.replicas == 0 || s.isUpdated() {
 		return nil
 	}
-	candidates := []*corev1.Pod{noted}
+	if noted != nil && s.hasClaimsOf(noted) {
+		return noted
+	}
+	var found *corev1.Pod
 	for i, v := range s.slots {
-		switch {
-		case v == nil:
-		case i < s.partition:
-			candidates = slices.Insert(candidates, 0, v.Manifest)
-		default:
-			candidates = append(candidates, v.Manifest)
+		below := i < s.partition // of these the highest, else the lowest of all
+		if v != nil && s.outdated(v) && s.hasClaimsOf(v.Manifest) && (found == nil || below) {
+			found = v.Manifest
 		}
 	}
-	i := slices.IndexFunc(candidates, func(pod *corev1.Pod) bool {
-		return pod != nil && pod.Labels[revisionLabel] != s.revision && s.hasClaimsOf(pod)
-	})
-	if i < 0 {
-		return nil
-	}
-	return candidates[i]
+	return found
+}
+
+func (s *stateful) isUpdated() bool {
+	return !slices.ContainsFunc(s.slots, func(v *podView) bool { return v == nil || s.outdated(v) })
 }
 
 // hasClaimsOf tells whether the claims that were made for a pod are still among the templates: without them, its template is
@@ -50,15 +49,15 @@ func (s *stateful) hasClaimsOf(pod *corev1.Pod) bool {
 	return true
 }
 
-// noteOlder keeps one pod of a revision: they differ in what each gets anew.
-func (p *planner) noteOlder(s *stateful) {
+// noteBefore keeps one pod of a revision: they differ in what each gets anew.
+func (p *planner) noteBefore(s *stateful) {
 	name := olderNoteName(s.key)
 	noted := readNote[corev1.Pod](p.observed.Notes[name])
 	switch {
-	case s.older != nil && (noted == nil || noted.Labels[revisionLabel] != s.older.Labels[revisionLabel]):
-		p.do(WriteNote{Name: name, Text: noteText(s.older), Object: s.root, Reason: fmt.Sprintf(
-			"pods of %s below the partition %d stay as %s is", s.key, s.partition, s.older.Name)})
-	case s.older == nil && p.observed.Notes[name] != "":
+	case s.before != nil && (noted == nil || noted.Labels[revisionLabel] != s.before.Labels[revisionLabel]):
+		p.do(WriteNote{Name: name, Text: noteText(s.before), Object: s.root, Reason: fmt.Sprintf(
+			"pods of %s below the partition %d stay as %s is", s.key, s.partition, s.before.Name)})
+	case s.before == nil && p.observed.Notes[name] != "":
 		p.do(WriteNote{Name: name, Object: s.root, Reason: fmt.Sprintf("%s has one template for all its pods", s.key)})
 	}
 }

@@ -29,8 +29,8 @@ type stateful struct {
 	// rolls: a new template replaces old pods from this slot on; not so with OnDelete.
 	rolls                  bool
 	partition, unavailable int
-	// older is a pod as those below the partition stay; nil if the new template is for all.
-	older *corev1.Pod
+	// before is a pod as those below the partition stay; nil if all are of one template.
+	before *corev1.Pod
 }
 
 func (p *planner) statefulSet(object *manifests.Object, value *appsv1.StatefulSet) {
@@ -39,7 +39,7 @@ func (p *planner) statefulSet(object *manifests.Object, value *appsv1.StatefulSe
 	p.runStateful(s)
 	p.removeScaledClaims(s)
 	p.noteRetention(s)
-	p.noteOlder(s)
+	p.noteBefore(s)
 	p.reportStateful(s)
 }
 
@@ -65,7 +65,7 @@ func (p *planner) stateful(object *manifests.Object, value *appsv1.StatefulSet) 
 		}
 	}
 	slices.SortFunc(s.condemned, func(a, b *podView) int { return cmp.Compare(s.ordinal(b), s.ordinal(a)) })
-	s.older = s.findOlder(readNote[corev1.Pod](p.observed.Notes[olderNoteName(s.key)]))
+	s.before = s.findBefore(readNote[corev1.Pod](p.observed.Notes[olderNoteName(s.key)]))
 	return s
 }
 
@@ -180,8 +180,8 @@ func (s *stateful) ordinals() string {
 func (p *planner) ordinalPod(s *stateful, slot int) *corev1.Pod {
 	ordinal := s.start + slot
 	template, revision := s.template, s.revision
-	if s.older != nil && slot < s.partition {
-		template, revision = templateOf(s.older), s.older.Labels[revisionLabel]
+	if s.before != nil && slot < s.partition && s.before.Labels[revisionLabel] != revision {
+		template, revision = templateOf(s.before), s.before.Labels[revisionLabel]
 	}
 	pod := podFrom(template, s.key, fmt.Sprintf("%s-%d", s.Name, ordinal))
 	pod.Labels = withEntries(pod.Labels, revisionLabel, revision,

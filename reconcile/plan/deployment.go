@@ -7,6 +7,7 @@ import (
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
 
 	"github.com/podyard/podyard/manifests"
@@ -27,6 +28,8 @@ type rollout struct {
 	now      time.Time
 	// known is what was remembered of it, next what is to be.
 	known, next rolloutNote
+	// before is a pod as there were before a rollout that is not complete; nil if there was none.
+	before *corev1.Pod
 	// waiting says what keeps new pods from being made: an image, or the host; empty when they can be.
 	waiting string
 }
@@ -47,6 +50,7 @@ func (p *planner) deployment(object *manifests.Object, d *appsv1.Deployment) {
 		p.rolling(r)
 	}
 	p.reportDeployment(r)
+	p.noteBefore(r)
 	p.remember(r)
 }
 
@@ -77,6 +81,7 @@ func (p *planner) rollout(object *manifests.Object, d *appsv1.Deployment) *rollo
 	slices.SortStableFunc(r.old, func(a, b *replicaSet) int {
 		return cmp.Or(cmp.Compare(a.revision, b.revision), cmp.Compare(a.name, b.name))
 	})
+	r.findBefore(readNote[corev1.Pod](p.observed.Notes[r.beforeName()]))
 	return r
 }
 
@@ -87,7 +92,7 @@ func templateHash(object *manifests.Object, d *appsv1.Deployment) string {
 // recreate stops all old pods before it starts the first new one, but not before the new one could be started.
 func (p *planner) recreate(r *rollout) {
 	if p.hindered(r) {
-		p.scaleUp(r.current, r.replicas-len(r.current.pods), r.replicas, r.wants())
+		p.makeDo(r)
 		return
 	}
 	stopping := false
@@ -101,6 +106,23 @@ func (p *planner) recreate(r *rollout) {
 		return
 	}
 	p.fit(r)
+}
+
+// makeDo keeps the old pods while new ones cannot be made, as many as there should be.
+func (p *planner) makeDo(r *rollout) {
+	p.holdOld(r)
+	up := r.replicas - len(r.current.pods)
+	if r.rolls() {
+		surge, _ := fencepostsOf(r)
+		up = min(up, r.replicas+surge-r.total())
+	}
+	p.scaleUp(r.current, max(up, 0), r.replicas, r.wants())
+	excess := r.oldCount() + len(r.current.pods) - r.replicas
+	for _, rs := range r.old {
+		n := max(min(excess, rs.size()), 0)
+		p.scaleDown(rs, n, fmt.Sprintf("%s wants %d pods", r.key, r.replicas))
+		excess -= n
+	}
 }
 
 // fit brings the current ReplicaSet to the wanted number.
@@ -119,18 +141,18 @@ func (p *planner) hindered(r *rollout) bool {
 // maxUnavailable 1: at most 5 pods, at least 3 available. From 4 old pods: 1 new is created and 1 old deleted at once
 // (4 old + 1 new − 3 − 1 new not available = 1); each new pod that becomes available lets one more old pod go.
 func (p *planner) rolling(r *rollout) {
-	hindered := p.hindered(r)
+	if p.hindered(r) {
+		p.makeDo(r)
+		return
+	}
+	p.holdOld(r)
 	if r.oldCount() == 0 {
 		p.fit(r)
 		return
 	}
 	surge, unavailable := fenceposts(r.Spec.Strategy.RollingUpdate, r.replicas)
-	p.holdOld(r)
 	up := min(r.replicas+surge-r.total(), r.replicas-len(r.current.pods))
 	p.scaleUp(r.current, max(up, 0), r.replicas, fmt.Sprintf("%s has a new template", r.key))
-	if hindered {
-		return
-	}
 	p.scaleDown(r.current, r.current.size()-r.replicas, r.wants())
 	p.shrinkOld(r, r.replicas-unavailable)
 }
@@ -138,20 +160,20 @@ func (p *planner) rolling(r *rollout) {
 // holdOld makes up for old pods that vanished in the middle of a rollout, so that a new version that does not become
 // available cannot drag the Deployment below its minimum. Upstream's old ReplicaSet does it by itself.
 func (p *planner) holdOld(r *rollout) {
-	if len(r.old) == 0 {
+	rs := r.stable()
+	if rs == nil || r.hasCompleted() {
 		return
 	}
-	newest := r.old[len(r.old)-1]
-	wanted := min(r.replicas, number(newest.template.Annotations, desiredAnnotation, 0))
-	surge, unavailable := fenceposts(r.Spec.Strategy.RollingUpdate, r.replicas)
+	wanted := min(r.replicas, number(rs.template.Annotations, desiredAnnotation, 0))
+	surge, unavailable := fencepostsOf(r)
 	short := wanted - unavailable - r.availableIn(r.current) - r.oldCount()
 	room := r.replicas + surge - r.total()
 	n := min(short, room)
 	if n <= 0 {
 		return
 	}
-	if why, _ := p.hindrance(p.replica(newest, wanted), r.key); why == "" {
-		p.scaleUp(newest, n, wanted, fmt.Sprintf("%s lost pods in the middle of a rollout", r.key))
+	if why, _ := p.hindrance(p.replica(rs, wanted), r.key); why == "" {
+		p.scaleUp(rs, n, wanted, fmt.Sprintf("%s lost pods in the middle of a rollout", r.key))
 	}
 }
 

@@ -39,8 +39,12 @@ func (r *rollout) recall(notes map[string]string) {
 			r.known = rolloutNote{} // not ours, or damaged: begin anew
 		}
 	}
+	if r.known.Template != "" {
+		r.known.Old = withRevision(r.known.Old, r.known.Template, r.known.Revision)
+	}
 	before := 0
 	for _, rs := range r.old {
+		rs.revision = max(rs.revision, r.known.Old[rs.hash]) // its pods may be from an earlier turn of the template
 		before = max(before, rs.revision)
 	}
 	if r.rolledOut() {
@@ -57,16 +61,20 @@ func (r *rollout) recall(notes map[string]string) {
 
 // former are the revisions before the newest template, by hash.
 func (r *rollout) former() map[string]int {
-	old := map[string]int{}
-	maps.Copy(old, r.known.Old)
-	if r.known.Template != "" {
-		old[r.known.Template] = r.known.Revision
-	}
+	old := maps.Clone(r.known.Old)
 	for _, rs := range r.old {
-		old[rs.hash] = rs.revision
+		old = withRevision(old, rs.hash, rs.revision)
 	}
 	delete(old, r.next.Template)
 	return old
+}
+
+func withRevision(revisions map[string]int, hash string, revision int) map[string]int {
+	if revisions == nil {
+		revisions = map[string]int{}
+	}
+	revisions[hash] = revision
+	return revisions
 }
 
 // cleanUp forgets the oldest revisions without pods beyond revisionHistoryLimit. Upstream: cleanupDeployment
@@ -114,18 +122,13 @@ func (p *planner) remember(r *rollout) {
 
 // forgetRollouts deletes what is remembered of Deployments that the commit does not hold any more.
 func (p *planner) forgetRollouts() {
-	var gone []string
-	for name := range p.observed.Notes {
-		key, of := strings.CutPrefix(name, rolloutNotes)
-		namespace, object, _ := strings.Cut(key, "/")
-		if of && p.find("Deployment", namespace, object) == nil {
-			gone = append(gone, name)
+	for _, name := range slices.Sorted(maps.Keys(p.observed.Notes)) {
+		prefix, rest, _ := strings.Cut(name, "/")
+		namespace, object, _ := strings.Cut(rest, "/")
+		ours := prefix+"/" == rolloutNotes || prefix+"/" == beforeNotes
+		if ours && p.find("Deployment", namespace, object) == nil {
+			ref := manifests.Ref{APIVersion: "apps/v1", Kind: "Deployment", Namespace: namespace, Name: object}
+			p.do(WriteNote{Name: name, Object: ref, Reason: fmt.Sprintf("%s is not in the commit", ref)})
 		}
-	}
-	slices.Sort(gone)
-	for _, name := range gone {
-		namespace, object, _ := strings.Cut(strings.TrimPrefix(name, rolloutNotes), "/")
-		ref := manifests.Ref{APIVersion: "apps/v1", Kind: "Deployment", Namespace: namespace, Name: object}
-		p.do(WriteNote{Name: name, Object: ref, Reason: fmt.Sprintf("%s is not in the commit", ref)})
 	}
 }

@@ -23,10 +23,16 @@ func (r *rollout) active() []*replicaSet {
 
 func (r *rollout) rolls() bool { return r.Spec.Strategy.Type != appsv1.RecreateDeploymentStrategyType }
 
-// isScaled tells that replicas have changed since several ReplicaSets were scaled.
+// isScaled tells that replicas have changed since ReplicaSets were scaled, of which there are several or only an old one.
 func (r *rollout) isScaled() bool {
-	return r.known.Template != "" && r.known.Replicas != r.replicas && (r.Spec.Paused || r.rolledOut()) &&
-		r.rolls() && len(r.active()) > 1 && !r.saturated()
+	if r.known.Template == "" || r.known.Replicas == r.replicas || !r.Spec.Paused && !r.rolledOut() {
+		return false
+	}
+	active := r.active()
+	if len(active) == 1 {
+		return active[0] != r.current && !r.Spec.Paused // see scalePaused
+	}
+	return len(active) > 1 && r.rolls() && !r.saturated()
 }
 
 // saturated is upstream's IsSaturated.
@@ -38,6 +44,10 @@ func (r *rollout) saturated() bool {
 // would change the proportions of the others.
 func (r *rollout) divide() {
 	r.next.Sizes = map[string]int{}
+	if active := r.active(); len(active) == 1 {
+		r.next.Sizes[active[0].hash] = r.replicas
+		return
+	}
 	for _, rs := range r.bySize(r.missing() > 0) {
 		r.next.Sizes[rs.hash] = rs.size()
 	}
@@ -119,7 +129,7 @@ func (r *rollout) share(rs *replicaSet, before, left int, grow bool) int {
 
 // resize brings ReplicaSets to the sizes that are remembered. What cannot be made now is given up: the rollout goes on.
 func (p *planner) resize(r *rollout) {
-	if !r.Spec.Paused && !r.rolledOut() || r.known.Replicas != r.replicas || !r.rolls() {
+	if !r.Spec.Paused && !r.rolledOut() || r.known.Replicas != r.replicas || !r.rolls() && len(r.known.Sizes) > 1 {
 		return // overtaken by another commit
 	}
 	reached, pending := true, false
@@ -142,6 +152,10 @@ func (p *planner) scalePaused(r *rollout) {
 	switch {
 	case len(active) == 0 && r.rolledOut():
 		p.scaleTo(r, r.current, r.replicas, r.wants())
+	case len(active) == 0:
+		if rs := r.stable(); rs != nil {
+			p.scaleTo(r, rs, r.replicas, r.wants())
+		}
 	case len(active) == 1:
 		p.scaleTo(r, active[0], r.replicas, r.wants())
 	case len(active) > 1 && r.saturated():

@@ -26,6 +26,9 @@ func (p *planner) reportDeployment(r *rollout) {
 		status.Health = Ready
 	case r.Spec.Paused:
 		status.Health, status.Message = Reconciling, "is paused"
+		if n := r.availableCount(); n < r.replicas {
+			status.Message = fmt.Sprintf("is paused; %d of %d pods available", n, r.replicas)
+		}
 	case !deadline.IsZero() && !p.now.Before(deadline):
 		status.Health = Stalled
 		status.Message = fmt.Sprintf("made no progress for %d s: %s", *r.Spec.ProgressDeadlineSeconds, p.rolloutMessage(r))
@@ -37,7 +40,7 @@ func (p *planner) reportDeployment(r *rollout) {
 	p.report(r.root, status)
 	p.checkMinReady(r)
 	for _, rs := range slices.Backward(append(slices.Clone(r.old), r.current)) {
-		wanted := len(rs.pods)
+		wanted := rs.size()
 		if rs == r.current {
 			wanted = r.replicas
 		}

@@ -49,8 +49,8 @@ func (s *stateful) hasClaimsOf(pod *corev1.Pod) bool {
 	return true
 }
 
-// noteBefore keeps one pod of a revision: they differ in what each gets anew.
-func (p *planner) noteBefore(s *stateful) {
+// notePartition keeps one pod of a revision: they differ in what each gets anew.
+func (p *planner) notePartition(s *stateful) {
 	name := olderNoteName(s.key)
 	noted := readNote[corev1.Pod](p.observed.Notes[name])
 	switch {

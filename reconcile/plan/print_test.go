@@ -217,7 +217,12 @@ func (w *world) notes() {
 			continue
 		}
 		if !strings.HasPrefix(name, "Job/") {
-			fmt.Fprintf(&w.out, "%s %s\n", name, w.state.Notes[name])
+			text := w.state.Notes[name]
+			var pod corev1.Pod
+			if json.Unmarshal([]byte(text), &pod) == nil && pod.Kind == "Pod" {
+				text = "Pod " + pod.Name + " with image " + pod.Spec.Containers[0].Image
+			}
+			fmt.Fprintf(&w.out, "%s %s\n", name, text)
 			continue
 		}
 		var j batchv1.Job

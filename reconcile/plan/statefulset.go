@@ -39,7 +39,7 @@ func (p *planner) statefulSet(object *manifests.Object, value *appsv1.StatefulSe
 	p.runStateful(s)
 	p.removeScaledClaims(s)
 	p.noteRetention(s)
-	p.noteBefore(s)
+	p.notePartition(s)
 	p.reportStateful(s)
 }
 

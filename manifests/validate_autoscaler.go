@@ -132,7 +132,8 @@ func (r resolver) autoscaler(path *field.Path, a *autoscalingv2.HorizontalPodAut
 	ref := a.Spec.ScaleTargetRef
 	target := r.set.Find(ref.Kind, a.Namespace, ref.Name)
 	if target == nil {
-		r.warn(path.Child("scaleTargetRef"), "%s %s/%s is not in the commit: nothing is scaled", ref.Kind, a.Namespace, ref.Name)
+		r.warn(path.Child("scaleTargetRef"), "%s %s/%s is not in the commit: nothing is scaled, and what this autoscaler scaled before keeps its pods until this is corrected",
+			ref.Kind, a.Namespace, ref.Name)
 		return
 	}
 	t, ok := TemplateOf(target)

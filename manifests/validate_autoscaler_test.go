@@ -34,7 +34,7 @@ metadata: {name: web}
 spec:
   scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: web}
   maxReplicas: 3
-`, warnings: []string{"a.yaml:5: HorizontalPodAutoscaler default/web: spec.scaleTargetRef: Deployment default/web is not in the commit: nothing is scaled"}},
+`, warnings: []string{"a.yaml:5: HorizontalPodAutoscaler default/web: spec.scaleTargetRef: Deployment default/web is not in the commit: nothing is scaled, and what this autoscaler scaled before keeps its pods until this is corrected"}},
 		{name: "numbers of replicas", yaml: autoscaler(byValue + "  minReplicas: 4\n"), errors: []string{
 			"a.yaml:15: spec.maxReplicas: must not be less than minReplicas (4)"}},
 		{name: "no replicas at all", yaml: autoscaler("  minReplicas: 0\n"), errors: []string{

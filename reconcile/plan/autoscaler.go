@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -21,8 +22,8 @@ import (
 // --horizontal-pod-autoscaler-sync-period.
 const SamplePeriod = 15 * time.Second
 
-// autoscaler is one HorizontalPodAutoscaler. The rules are upstream's pkg/controller/podautoscaler: horizontal.go here and in
-// autoscaler_limit.go, replica_calculator.go in autoscaler_metric.go.
+// autoscaler is one HorizontalPodAutoscaler. The rules are upstream's pkg/controller/podautoscaler: horizontal.go here, in
+// autoscaler_former.go and in autoscaler_limit.go, replica_calculator.go in autoscaler_metric.go.
 //
 // It decides once for each sample of the metrics, as if at the time of the sample: planned again from the same sample, it
 // decides the same. What it decides is in force when its note is observed.
@@ -33,6 +34,9 @@ type autoscaler struct {
 	target    *manifests.Object
 	failure   string
 	unhealthy Health
+	// former is what an autoscaler without a target scaled last, and leaves alone. released says why the note is to go.
+	former   *manifests.Object
+	released string
 	// written is the number of replicas in git, current the one in force, at the time of the sample that is judged.
 	written, current int32
 	at               time.Time
@@ -80,6 +84,7 @@ func autoscalers(desired *manifests.Set, observed *runtime.State) []*autoscaler 
 			out = append(out, a)
 		}
 	}
+	holdFormers(out, desired, observed)
 	return out
 }
 
@@ -119,15 +124,14 @@ func (a *autoscaler) workload() manifests.Workload {
 // already are not deleted for that: the memory may have been lost.
 func (a *autoscaler) remember(observed *runtime.State) {
 	key := keyOf(a.target)
-	text := observed.Notes[autoscalerNoteName(a.Namespace, a.Name)]
-	if json.Unmarshal([]byte(text), &a.note) == nil && a.note.Target == key.annotation() {
-		a.noted, a.current = true, a.note.Replicas
+	if note := a.remembered(observed); note.Target == key.annotation() {
+		a.note, a.noted, a.current = note, true, note.Replicas
 	} else {
-		a.note, a.current = autoscalerNote{}, max(a.written, countPods(observed, key))
+		a.current = max(a.written, countPods(observed, key))
 	}
 	a.current = min(max(a.current, *a.Spec.MinReplicas), a.Spec.MaxReplicas)
 	if a.written == 0 {
-		a.current = 0
+		a.current, a.released = 0, notScaled(a.target)
 	}
 }
 
@@ -140,13 +144,14 @@ func countPods(observed *runtime.State, key ownerKey) (n int32) {
 	return n
 }
 
-// autoscaled is a commit in which the targets of autoscalers have the number of replicas in force. This is the only place where
-// replicas come from elsewhere than git.
+// autoscaled is a commit in which the targets of autoscalers, and the former ones of those without a target, have the number of
+// replicas in force. This is the only place where replicas come from elsewhere than git.
 func autoscaled(desired *manifests.Set, scalers []*autoscaler) *manifests.Set {
 	current := map[*manifests.Object]int32{}
 	for _, a := range scalers {
-		if _, twice := current[a.target]; a.target != nil && !twice {
-			current[a.target] = a.current
+		scaled := cmp.Or(a.target, a.former)
+		if _, twice := current[scaled]; scaled != nil && !twice {
+			current[scaled] = a.current
 		}
 	}
 	if len(current) == 0 {
@@ -213,8 +218,7 @@ func (p *planner) runAutoscaler(a *autoscaler) autoscalerNote {
 	next := a.note
 	switch {
 	case a.target == nil:
-		a.set(autoscalingv2.AbleToScale, false, "FailedGetScale", "the HPA controller was unable to get the target's current scale: "+a.failure)
-		return next
+		return a.withoutTarget(next, p.now)
 	case a.written == 0:
 		a.gotScale()
 		a.set(autoscalingv2.ScalingActive, false, "ScalingDisabled", "scaling is disabled since the replica count of the target is zero")
@@ -232,6 +236,9 @@ func (p *planner) runAutoscaler(a *autoscaler) autoscalerNote {
 			bound = "above Spec.MaxReplicas"
 		}
 		next = a.rescale(next, a.note.Replicas, a.current, "Current number of replicas "+bound)
+	case a.note.lost():
+		a.at = p.now
+		a.gotScale()
 	case a.at.After(a.note.Decided):
 		return a.judge(next)
 	}
@@ -280,13 +287,11 @@ func (p *planner) keepAutoscaler(a *autoscaler, next autoscalerNote) {
 	name := autoscalerNoteName(a.Namespace, a.Name)
 	write := WriteNote{Name: name, Object: a.root}
 	switch {
-	case a.target == nil:
-		return
 	case next.Target == "":
-		if _, there := p.observed.Notes[name]; !there {
+		if _, there := p.observed.Notes[name]; !there || a.released == "" {
 			return
 		}
-		write.Reason = fmt.Sprintf("%s has no replicas in git: it is not scaled", a.target.Ref)
+		write.Reason = a.released
 	case !a.noted:
 		write.Reason = fmt.Sprintf("scales %s from now on, which wants %d pods", a.target.Ref, next.Replicas)
 	case next.Replicas != a.note.Replicas:

@@ -77,8 +77,11 @@ func (s *simulation) checkIdentity(state *runtime.State, pod *runtime.Pod, set *
 }
 
 // noteOlder remembers that the last commit found a pod of an old template below the partition of its StatefulSet. From then on
-// all pods there are made of it, even if there is none left. The caller holds mu.
-func (s *simulation) noteOlder(state *runtime.State) {
+// all pods there are made of it, even if there is none left.
+func (s *simulation) noteOlder() {
+	state := s.engine.Truth()
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if len(s.commits) == 0 || s.cast["order"] || !s.undisturbed(10*time.Second) { // a wave that has not come yet decides nothing
 		return
 	}

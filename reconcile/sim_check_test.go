@@ -36,7 +36,6 @@ func (s *simulation) check(state runtime.State) {
 	s.checkVolumes(state.Volumes)
 	s.checkJob(&state)
 	s.witness(&state)
-	s.noteOlder(&state)
 	for i := range state.Pods {
 		pod := &state.Pods[i]
 		if s.seen[pod.ID] || pod.Phase == runtime.Missing {

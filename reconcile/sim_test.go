@@ -23,6 +23,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/podyard/podyard/manifests"
+	"github.com/podyard/podyard/runtime"
 	"github.com/podyard/podyard/runtime/fake"
 )
 
@@ -33,8 +34,9 @@ import (
 //
 // Bugs planted once and caught here within 150 histories: the surge and the minimum off by one, maxUnavailable rounded up,
 // minReadySeconds ignored, pods under way not counted, stops before routes, stranded containers and stopped sandboxes left
-// alone, failed actions and engine errors not tried again, nothing pruned; of StatefulSets, the order ignored, a broken update
-// not replaced, volumes removed against the policy or with their pods; of DaemonSets, two pods without a surge; of
+// alone, failed actions and engine errors not tried again, nothing pruned; of StatefulSets, the order ignored, a partition off by
+// one or forgotten with its last pod, a broken update not replaced, volumes removed against the policy or with their pods; hooks
+// that run again; of DaemonSets, two pods without a surge; of
 // ReplicaSets, one pod too many; of Jobs, one pod too many and a pod of one that has ended that runs again; of autoscalers, the
 // bounds ignored, what they decided forgotten; of Deployments, a Recreate that does not wait; one volume for all ordinals; of
 // pods, a back-off that does not double, success restarted under OnFailure, an init container's failure taken for success, a
@@ -43,7 +45,8 @@ import (
 //
 // Found by it in the making: a loop that ended when the engine was down at its start, creations of a superseded commit that went
 // beyond the surge, a pod whose removal failed that counted as staying, one that passed for ready because its postStart hook was
-// ended for its removal, and volumes removed after their StatefulSet had said to keep them.
+// ended for its removal, volumes removed after their StatefulSet had said to keep them, a pod too many after a change of replicas,
+// and one too few where that change met a rollout that was stuck.
 func TestSimulation(t *testing.T) { checkHistories(t, 400, simulate) }
 
 // checkHistories checks some histories, always the same; or as many as -rapid.checks says, from -rapid.seed on or any.
@@ -125,6 +128,7 @@ var stepsByName = map[string]func(*simulation){
 	"commit":         (*simulation).commit,
 	"commit again":   (*simulation).commit,
 	"scale":          (*simulation).scale,
+	"canary":         (*simulation).canary,
 	"crash":          func(s *simulation) { s.onContainer(func(id string) { s.engine.KillContainer(id, 1) }) },
 	"remove":         func(s *simulation) { s.onContainer(s.removeContainer) },
 	"kill sandbox":   func(s *simulation) { s.onSandbox(s.engine.KillSandbox) },
@@ -268,7 +272,9 @@ func (s *simulation) chaos() {
 	s.lastChaos = time.Now()
 }
 
+// pause lets the daemon work, and looks at what it came to.
 func (s *simulation) pause() {
+	defer s.noteOlder()
 	time.Sleep(time.Duration(rapid.IntRange(0, 30_000).Draw(s.T, "pause")) * time.Millisecond)
 }
 
@@ -315,6 +321,25 @@ func (s *simulation) scale() {
 		set.Objects = append(set.Objects, o)
 	}
 	s.deploy(set)
+}
+
+// canary changes the image of the StatefulSet from a partition on, and nothing else; and then loses one of its pods.
+func (s *simulation) canary() {
+	last := s.commits[len(s.commits)-1]
+	set := &manifests.Set{Since: time.Now()}
+	for _, o := range last.Objects {
+		if v, ok := o.Value.(*appsv1.StatefulSet); ok {
+			v = v.DeepCopy()
+			v.Spec.Template.Spec.Containers[0].Image = rapid.SampledFrom([]string{"good:1", "good:2", "good:3"}).Draw(s.T, "image")
+			v.Spec.UpdateStrategy.RollingUpdate.Partition = pointer(int32(rapid.IntRange(1, 2).Draw(s.T, "partition")))
+			o = &manifests.Object{Ref: o.Ref, Value: v}
+		}
+		set.Objects = append(set.Objects, o)
+	}
+	s.deploy(set)
+	time.Sleep(20 * time.Second)
+	s.noteOlder()
+	s.onOne(s.sandboxesOf("StatefulSet/store"), s.engine.RemoveBehindBack)
 }
 
 // newSet holds what pods refer to: a ConfigMap that changes, and a claim.
@@ -397,6 +422,15 @@ func (s *simulation) onSandbox(f func(id string)) {
 		ids = append(ids, pod.ID)
 	}
 	s.onOne(ids, f)
+}
+
+func (s *simulation) sandboxesOf(owner string) (ids []string) {
+	for _, pod := range s.engine.Truth().Pods {
+		if pod.Manifest.Annotations["podyard.dev/owner"] == owner && pod.Phase != runtime.Missing {
+			ids = append(ids, pod.ID)
+		}
+	}
+	return ids
 }
 
 func (s *simulation) onOne(ids []string, f func(id string)) {

@@ -146,7 +146,7 @@ func (d *docker) pod(t *testing.T, name, ip string) string {
 	sandbox := d.start(t, d.create(t, container.Config{Cmd: []string{"sandbox", "--nameserver=" + d.prefix + "2",
 		"--search=default.svc.cluster.local", "--gateway=" + d.prefix + "2", "--gateway-mac=" + gatewayMAC}}, netAdmin, ip, ""))
 	join := container.HostConfig{NetworkMode: container.NetworkMode("container:" + sandbox)}
-	return d.start(t, d.create(t, container.Config{Cmd: []string{"backend", name}}, join, "", ""))
+	return d.start(t, d.create(t, container.Config{Cmd: []string{"backend", name, "8080"}}, join, "", ""))
 }
 
 // agent starts an agent in the holder's namespace and attaches to it.

@@ -110,6 +110,8 @@ func TestRulesBalanceOverWhatIsReadyOrStillServes(t *testing.T) {
 	ending := Endpoint{IP: "10.0.0.2", Serving: true, Terminating: true, Ports: ports}
 	unready := Endpoint{IP: "10.0.0.3", Ports: ports}
 	portless := Endpoint{IP: "10.0.0.4", Ready: true, Ports: map[string]int32{"other": 1}}
+	elsewhere := Endpoint{IP: "10.0.0.5", Ready: true, Serving: true, Ports: map[string]int32{"http": 9090}}
+	unreadyElsewhere := Endpoint{IP: "10.0.0.5", Ports: map[string]int32{"http": 9090}}
 	for name, c := range map[string]struct {
 		endpoints []Endpoint
 		publish   bool
@@ -120,6 +122,9 @@ func TestRulesBalanceOverWhatIsReadyOrStillServes(t *testing.T) {
 		"none":                    {[]Endpoint{unready}, false, nil},
 		"published all the same":  {[]Endpoint{unready}, true, []string{"10.0.0.3:8080"}},
 		"without the port":        {[]Endpoint{portless}, false, nil},
+		"ready without the port":  {[]Endpoint{portless, ending}, false, []string{"10.0.0.2:8080"}},
+		"at its own port":         {[]Endpoint{ready, elsewhere}, false, []string{"10.0.0.1:8080", "10.0.0.5:9090"}},
+		"none ready anywhere":     {[]Endpoint{ending, unreadyElsewhere}, false, []string{"10.0.0.2:8080"}},
 		"twice the same endpoint": {[]Endpoint{ready, ready}, false, []string{"10.0.0.1:8080"}},
 	} {
 		rules := compile(Table{Services: []Service{{Namespace: "shop", Name: "web", ClusterIP: "10.77.192.10",

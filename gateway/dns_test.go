@@ -61,6 +61,11 @@ func dnsTable() Table {
 				{IP: "10.77.64.20", Hostname: "db-0", Pod: "db-0", Ready: true, Ports: ports},
 				{IP: "10.77.64.21", Hostname: "db-1", Pod: "db-1", Ready: true, Ports: ports},
 				{IP: "10.77.64.22", Hostname: "db-2", Pod: "db-2", Ports: ports}}},
+		{Namespace: "shop", Name: "mixed", ClusterIP: "None", Ports: []Port{{Name: "http", Protocol: "TCP", Port: 80}},
+			Endpoints: []Endpoint{
+				{IP: "10.77.64.40", Pod: "old", Ready: true, Ports: ports},
+				{IP: "10.77.64.41", Pod: "new", Ready: true, Ports: map[string]int32{"http": 9090}},
+				{IP: "10.77.64.42", Pod: "portless", Ready: true}}},
 		{Namespace: "shop", Name: "peers", ClusterIP: "None", PublishNotReady: true,
 			Ports:     []Port{{Name: "http", Protocol: "TCP", Port: 80}},
 			Endpoints: []Endpoint{{IP: "10.77.64.30", Pod: "peer", Ports: ports}}},
@@ -118,6 +123,9 @@ func TestClusterNames(t *testing.T) {
 		{"_http._tcp.peers.shop.svc.cluster.local.", dns.TypeSRV,
 			"NOERROR 0 100 8080 10-77-64-30.peers.shop.svc.cluster.local."},
 		{"peers.shop.svc.cluster.local.", dns.TypeA, "NOERROR 10.77.64.30"},
+		{"mixed.shop.svc.cluster.local.", dns.TypeA, "NOERROR 10.77.64.40 10.77.64.41 10.77.64.42"},
+		{"_http._tcp.mixed.shop.svc.cluster.local.", dns.TypeSRV,
+			"NOERROR 0 50 8080 10-77-64-40.mixed.shop.svc.cluster.local. 0 50 9090 10-77-64-41.mixed.shop.svc.cluster.local."},
 		{"empty.shop.svc.cluster.local.", dns.TypeA, "NOERROR"},
 		// Names that exist because others are below them, and names that do not exist.
 		{"_tcp.web.shop.svc.cluster.local.", dns.TypeA, "NOERROR"},

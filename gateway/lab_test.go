@@ -47,7 +47,7 @@ func TestMain(m *testing.M) {
 		case "gateway":
 			os.Exit(gateway.Main(os.Args[2:]))
 		case "backend":
-			serveBackend(os.Args[2])
+			serveBackend(os.Args[2], os.Args[3])
 		case "ask":
 			askFor(os.Args[2], os.Args[3])
 		}
@@ -55,12 +55,12 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// serveBackend answers on 8080, by TCP and UDP, each line or datagram with its name and the client's address, and the line
+// serveBackend answers on a port, by TCP and UDP, each line or datagram with its name and the client's address, and the line
 // "reset" with a reset; and by HTTP on 8081.
-func serveBackend(name string) {
-	packets, err := net.ListenPacket("udp4", ":8080")
+func serveBackend(name, port string) {
+	packets, err := net.ListenPacket("udp4", ":"+port)
 	exitOn(err)
-	connections, err := net.Listen("tcp4", ":8080")
+	connections, err := net.Listen("tcp4", ":"+port)
 	exitOn(err)
 	web, err := net.Listen("tcp4", ":8081")
 	exitOn(err)
@@ -250,12 +250,18 @@ func (l *lab) plug(t *testing.T, ip, mac string) *namespace {
 	return ns
 }
 
-// pod plugs in a sandbox, return route and pause included, with a backend in it.
+// pod plugs in a sandbox, return route and pause included, with a backend on port 8080 in it.
 func (l *lab) pod(t *testing.T, name, ip string) *namespace {
+	t.Helper()
+	return l.podAt(t, name, ip, "8080")
+}
+
+// podAt is pod with the backend's port.
+func (l *lab) podAt(t *testing.T, name, ip, port string) *namespace {
 	t.Helper()
 	ns := l.plug(t, ip, "")
 	ns.start(t, part("sandbox", "--gateway="+gatewayIP, "--gateway-mac="+gatewayMAC))
-	l.backend(t, ns, name)
+	l.backend(t, ns, name, port)
 	eventually(t, "the return route of "+name, func() error {
 		return ns.do(func() error {
 			rules, err := netlink.RuleListFiltered(netlink.FAMILY_V4, &netlink.Rule{Table: 100}, netlink.RT_FILTER_TABLE)
@@ -269,9 +275,9 @@ func (l *lab) pod(t *testing.T, name, ip string) *namespace {
 }
 
 // backend starts a backend in the namespace and waits for it.
-func (l *lab) backend(t *testing.T, ns *namespace, name string) {
+func (l *lab) backend(t *testing.T, ns *namespace, name, port string) {
 	t.Helper()
-	cmd := part("backend", name)
+	cmd := part("backend", name, port)
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)

@@ -67,7 +67,6 @@ func (s *Service) rules() []rule {
 	if err != nil || !ip.Is4() {
 		return nil
 	}
-	endpoints := s.balanced()
 	var rules []rule
 	for _, p := range s.Ports {
 		proto := strings.ToLower(p.Protocol)
@@ -78,7 +77,7 @@ func (s *Service) rules() []rule {
 			front:    front{ip, proto, uint16(p.Port)},
 			owner:    s.Namespace + "/" + s.Name,
 			affinity: time.Duration(s.AffinitySeconds) * time.Second,
-			backends: backends(endpoints, p.Name),
+			backends: backends(s.balanced(p.Name), p.Name),
 		})
 	}
 	return rules
@@ -89,8 +88,7 @@ func backends(endpoints []Endpoint, port string) []netip.AddrPort {
 	var list []netip.AddrPort
 	for _, e := range endpoints {
 		ip, err := netip.ParseAddr(e.IP)
-		number, ok := e.Ports[port]
-		if err == nil && ip.Is4() && ok && validPort(number) {
+		if number := e.Ports[port]; err == nil && ip.Is4() && validPort(number) {
 			list = append(list, netip.AddrPortFrom(ip, uint16(number)))
 		}
 	}

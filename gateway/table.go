@@ -60,13 +60,14 @@ type Endpoint struct {
 // headless tells whether the Service has no address of its own.
 func (s *Service) headless() bool { return s.ClusterIP == "" || s.ClusterIP == "None" }
 
-// balanced returns the endpoints that new connections go to: the ready ones or, if there is none, those that still
-// serve while they end (kube-proxy's rule, pkg/proxy/topology.go).
-func (s *Service) balanced() []Endpoint {
-	if ready := s.published(); len(ready) > 0 {
+// balanced returns the endpoints of a port that new connections go to: the ready ones or, if there is none, those that still
+// serve while they end (kube-proxy's rule, for each port of a Service: pkg/proxy/topology.go).
+func (s *Service) balanced(port string) []Endpoint {
+	has := func(e Endpoint) bool { _, ok := e.Ports[port]; return ok }
+	if ready := keep(s.published(), has); len(ready) > 0 {
 		return ready
 	}
-	return keep(s.Endpoints, func(e Endpoint) bool { return e.Serving && e.Terminating })
+	return keep(s.Endpoints, func(e Endpoint) bool { return e.Serving && e.Terminating && has(e) })
 }
 
 // published returns the endpoints that DNS names.

@@ -5,6 +5,7 @@ package gateway_test
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/netip"
 	"os"
@@ -15,6 +16,9 @@ import (
 	"time"
 
 	"github.com/vishvananda/netlink"
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/podyard/podyard/gateway"
 )
@@ -123,7 +127,7 @@ func TestBackendOutsideThePodRangeNeedsNoReturnRoute(t *testing.T) {
 	backends(t, func(t *testing.T, backend string) {
 		l := newLab(t)
 		outside := l.plug(t, "10.77.1.5", "")
-		l.backend(t, outside, "outside")
+		l.backend(t, outside, "outside", "8080")
 		client := l.pod(t, "client", "10.77.64.20")
 		l.agent(t, backend).apply(t, service("web", webIP, "10.77.1.5"))
 		if answered, seen := client.mustCall(t, "tcp4", web); answered != "outside" || seen != gatewayIP {
@@ -157,6 +161,77 @@ func TestConnectionSurvivesAChangeOfBackends(t *testing.T) {
 			t.Errorf("a new connection to a Service that is gone: %v", err)
 		}
 	})
+}
+
+// TestEachPodIsReachedAtItsOwnPort, by the slices of a rollout that changes the number of a named port.
+func TestEachPodIsReachedAtItsOwnPort(t *testing.T) {
+	backends(t, func(t *testing.T, backend string) {
+		l := newLab(t)
+		l.podAt(t, "old", podA, "8080")
+		l.podAt(t, "new", podB, "9090")
+		client := l.plug(t, "10.77.64.20", "")
+		a := l.agent(t, backend)
+		ready := discoveryv1.EndpointConditions{Ready: pointer(true), Serving: pointer(true), Terminating: pointer(false)}
+		unready := discoveryv1.EndpointConditions{Ready: pointer(false), Serving: pointer(false), Terminating: pointer(false)}
+		ending := discoveryv1.EndpointConditions{Ready: pointer(false), Serving: pointer(true), Terminating: pointer(true)}
+		var conn net.Conn
+		for _, c := range []struct {
+			old, new discoveryv1.EndpointConditions
+			want     []string
+		}{
+			{ready, unready, []string{"old"}},
+			{ready, ready, []string{"new", "old"}},
+			{ending, ready, []string{"new"}},
+			{ending, unready, []string{"old"}}, // the last that serves, in whatever slice it is
+		} {
+			if err := a.Apply(timeout(t, 60*time.Second), slicesOfWeb(c.old, c.new)); err != nil {
+				t.Fatal(err)
+			}
+			for network, address := range map[string]string{"tcp4": web, "udp4": webUDP} {
+				if answered := client.whoAnswers(t, network, address); !slices.Equal(answered, c.want) {
+					t.Errorf("%s: %v answer, want %v", network, answered, c.want)
+				}
+			}
+			if conn == nil {
+				var err error
+				if conn, err = client.dial("tcp4", web, ""); err != nil {
+					t.Fatal(err)
+				}
+				defer conn.Close()
+			}
+			if answered, _, err := ask(conn); err != nil || answered != "old" {
+				t.Errorf("on the old connection %s answers, %v", answered, err)
+			}
+		}
+	})
+}
+
+// slicesOfWeb is the table of a Service with a slice for each of two pods: podA at 8080, podB at 9090.
+func slicesOfWeb(a, b discoveryv1.EndpointConditions) gateway.Table {
+	of := func(name, ip string, port int32, conditions discoveryv1.EndpointConditions) *discoveryv1.EndpointSlice {
+		return &discoveryv1.EndpointSlice{
+			ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: name, Labels: map[string]string{discoveryv1.LabelServiceName: "web"}},
+			Ports:      []discoveryv1.EndpointPort{{Name: pointer("http"), Port: &port}, {Name: pointer("dns"), Port: &port}},
+			Endpoints:  []discoveryv1.Endpoint{{Addresses: []string{ip}, Conditions: conditions}},
+		}
+	}
+	service := &corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: "web"}, Spec: corev1.ServiceSpec{
+		ClusterIP: webIP, Ports: []corev1.ServicePort{{Name: "http", Port: 80}, {Name: "dns", Port: 53, Protocol: corev1.ProtocolUDP}}}}
+	return gateway.NewTable([]*corev1.Service{service},
+		[]*discoveryv1.EndpointSlice{of("web", podA, 8080, a), of("web-5798f9d99c", podB, 9090, b)})
+}
+
+func pointer[T any](v T) *T { return &v }
+
+// whoAnswers calls often enough to hear everybody, and returns who answered, sorted.
+func (ns *namespace) whoAnswers(t *testing.T, network, address string) []string {
+	t.Helper()
+	heard := map[string]bool{}
+	for range 30 {
+		answered, _ := ns.mustCall(t, network, address)
+		heard[answered] = true
+	}
+	return slices.Sorted(maps.Keys(heard))
 }
 
 // TestConnectionsToAPodThatIsGoneEnd, so that nobody waits for it: not who was connected, and not who connects anew from the same

@@ -12,6 +12,7 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
 
 	"github.com/podyard/podyard/manifests"
@@ -315,6 +316,7 @@ func (s *simulation) checkHook(id, pod string) {
 func (g *guard) Route(ctx context.Context, routes runtime.Routes) error {
 	g.s.checkStarted(g.Engine.Truth(), routes)
 	g.s.checkReady(g.Engine.Truth(), routes)
+	g.s.checkPorts(g.Engine.Truth(), routes)
 	return g.Engine.Route(ctx, routes)
 }
 
@@ -392,7 +394,7 @@ func (s *simulation) checkRouted(state *runtime.State, pod *runtime.Pod) {
 	for _, slice := range state.Routes.Endpoints {
 		for _, e := range slice.Endpoints {
 			if e.Addresses[0] == pod.IP && *e.Conditions.Ready {
-				s.Errorf("pod %s is stopped while Service %s leads to it", pod.Manifest.Name, slice.Name)
+				s.Errorf("pod %s is stopped while Service %s leads to it", pod.Manifest.Name, slice.Labels[discoveryv1.LabelServiceName])
 			}
 		}
 	}

@@ -59,6 +59,7 @@ func (s *simulation) podSpec(image string, dress dress) corev1.PodSpec {
 	main := corev1.Container{
 		Name: "main", Image: image, ImagePullPolicy: corev1.PullIfNotPresent, Lifecycle: s.lifecycle(dress),
 		ReadinessProbe: tcpProbe(),
+		Ports:          []corev1.ContainerPort{{Name: "http", ContainerPort: portOf(image), Protocol: corev1.ProtocolTCP}},
 	}
 	spec := corev1.PodSpec{RestartPolicy: corev1.RestartPolicyAlways, TerminationGracePeriodSeconds: pointer(int64(10))}
 	spec.InitContainers = s.initContainers(dress)
@@ -66,6 +67,9 @@ func (s *simulation) podSpec(image string, dress dress) corev1.PodSpec {
 	spec.Containers = []corev1.Container{main}
 	return spec
 }
+
+// portOf is another one for each version of an image, so that a rollout moves it.
+func portOf(image string) int32 { return 8000 + int32(image[len(image)-1]) }
 
 func tcpProbe() *corev1.Probe {
 	return &corev1.Probe{

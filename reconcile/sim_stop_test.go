@@ -235,6 +235,25 @@ func (s *simulation) checkReady(state *runtime.State, routes runtime.Routes) {
 	}
 }
 
+// checkPorts: Services lead to each pod where it listens itself.
+func (s *simulation) checkPorts(state *runtime.State, routes runtime.Routes) {
+	for _, slice := range routes.Endpoints {
+		for _, e := range slice.Endpoints {
+			i := slices.IndexFunc(state.Pods, func(p runtime.Pod) bool { return p.Manifest.UID == e.TargetRef.UID })
+			if i < 0 {
+				continue // it is gone, and checkReady says whether it may be
+			}
+			want, got := portOf(state.Pods[i].Manifest.Spec.Containers[0].Image), int32(0)
+			for _, port := range slice.Ports {
+				got = *port.Port
+			}
+			if got != want {
+				s.Errorf("Services lead to pod %s at port %d, and it listens at %d", e.TargetRef.Name, got, want)
+			}
+		}
+	}
+}
+
 // mayPass: the program has ceased to answer, but a new daemon takes the pod for ready, as the routes do, until its probe has
 // failed thrice. The caller holds mu.
 func (s *simulation) mayPass(pod *runtime.Pod) bool {

@@ -393,7 +393,8 @@ func (s *simulation) randomDeployment(name string, images []string, dress dress)
 
 func service(name string) *corev1.Service {
 	return &corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: name}, Spec: corev1.ServiceSpec{
-		Selector: map[string]string{"app": name}, Ports: []corev1.ServicePort{{Port: 80, Protocol: corev1.ProtocolTCP}}}}
+		Selector: map[string]string{"app": name}, Ports: []corev1.ServicePort{
+			{Port: 80, Protocol: corev1.ProtocolTCP, TargetPort: intstr.FromString("http")}}}}
 }
 
 func add(set *manifests.Set, kind, name string, value any) {

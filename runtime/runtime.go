@@ -425,7 +425,7 @@ type Routes struct {
 	// Services with spec.clusterIP filled in. What they hold is shared with the manifests and must not be changed.
 	Services []*corev1.Service
 	// Endpoints carry the label kubernetes.io/service-name and conditions ready, serving, terminating, as
-	// k8s.io/api/discovery/v1 defines them.
+	// k8s.io/api/discovery/v1 defines them. A Service has several while its pods differ in their ports.
 	Endpoints []*discoveryv1.EndpointSlice
 }
 

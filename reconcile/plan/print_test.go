@@ -11,6 +11,7 @@ import (
 
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
 
 	"github.com/podyard/podyard/reconcile/plan"
 	"github.com/podyard/podyard/runtime"
@@ -253,14 +254,25 @@ func (w *world) notes() {
 
 func (w *world) routes() {
 	routes := w.plan().Routes
-	for i, s := range routes.Services {
+	for _, s := range routes.Services {
 		fmt.Fprintf(&w.out, "%s/%s %s\n", s.Namespace, s.Name, s.Spec.ClusterIP)
-		slice := routes.Endpoints[i]
-		for _, port := range slice.Ports {
-			fmt.Fprintf(&w.out, "  port %q → %d/%s\n", *port.Name, *port.Port, *port.Protocol)
+		for _, slice := range routes.Endpoints {
+			if slice.Namespace == s.Namespace && slice.Labels[discoveryv1.LabelServiceName] == s.Name {
+				w.slice(slice)
+			}
 		}
-		for _, e := range slice.Endpoints {
-			fmt.Fprintf(&w.out, "  %s ready=%v serving=%v terminating=%v\n", e.Addresses[0], *e.Conditions.Ready, *e.Conditions.Serving, *e.Conditions.Terminating)
-		}
+	}
+}
+
+// slice prints its name if it is not the Service's own.
+func (w *world) slice(slice *discoveryv1.EndpointSlice) {
+	if slice.Name != slice.Labels[discoveryv1.LabelServiceName] {
+		fmt.Fprintf(&w.out, " and %s\n", slice.Name)
+	}
+	for _, port := range slice.Ports {
+		fmt.Fprintf(&w.out, "  port %q → %d/%s\n", *port.Name, *port.Port, *port.Protocol)
+	}
+	for _, e := range slice.Endpoints {
+		fmt.Fprintf(&w.out, "  %s ready=%v serving=%v terminating=%v\n", e.Addresses[0], *e.Conditions.Ready, *e.Conditions.Serving, *e.Conditions.Terminating)
 	}
 }

@@ -6,12 +6,8 @@ import (
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
-	discoveryv1 "k8s.io/api/discovery/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/util/intstr"
 
 	"github.com/podyard/podyard/manifests"
-	"github.com/podyard/podyard/runtime"
 )
 
 // services gives every Service its address and its endpoints, from the pods that stay after this plan. One that waits for its
@@ -64,39 +60,16 @@ func (p *planner) serve(ref manifests.Ref, service *corev1.Service, address addr
 	}
 	routed := *service // what it holds is shared, and compared at a glance with that of the plan before
 	routed.Spec.ClusterIP = address.ip
-	slice := p.endpoints(&routed)
+	endpoints := p.endpoints(&routed)
 	p.routes.Services = append(p.routes.Services, &routed)
-	p.routes.Endpoints = append(p.routes.Endpoints, slice)
+	p.routes.Endpoints = append(p.routes.Endpoints, endpoints...)
+	ready := readyEndpoints(endpoints)
 	status.Summary["clusterIP"], status.Summary["ports"] = address.ip, portList(service)
-	status.Summary["endpoints"] = fmt.Sprintf("%d ready", readyEndpoints(slice))
-	if readyEndpoints(slice) == 0 && len(service.Spec.Selector) > 0 {
+	status.Summary["endpoints"] = fmt.Sprintf("%d ready", ready)
+	if ready == 0 && len(service.Spec.Selector) > 0 {
 		status.Message = "no pod that it selects is ready"
 	}
 	return status
-}
-
-// endpoints is the Service's one EndpointSlice; upstream's pkg/controller/endpointslice. A pod that this plan deletes
-// is listed as terminating, so that it leaves the Service before it is told to stop.
-func (p *planner) endpoints(service *corev1.Service) *discoveryv1.EndpointSlice {
-	slice := &discoveryv1.EndpointSlice{
-		ObjectMeta: metav1.ObjectMeta{
-			Name: service.Name, Namespace: service.Namespace,
-			Labels: map[string]string{discoveryv1.LabelServiceName: service.Name},
-		},
-		AddressType: discoveryv1.AddressTypeIPv4,
-	}
-	if len(service.Spec.Selector) == 0 {
-		return slice
-	}
-	var backends []*podView
-	for _, v := range p.selected(service) {
-		if ip := p.address(v); ip != "" && v.Phase == runtime.Running && v.end == nil {
-			backends = append(backends, v)
-			slice.Endpoints = append(slice.Endpoints, endpoint(service, v, ip))
-		}
-	}
-	slice.Ports = endpointPorts(service, backends)
-	return slice
 }
 
 // selected are the pods that a Service selects.
@@ -141,63 +114,6 @@ func hasLabels(labels, wanted map[string]string) bool {
 		}
 	}
 	return true
-}
-
-func endpoint(service *corev1.Service, v *podView, ip string) discoveryv1.Endpoint {
-	serving, terminating := v.ready, v.deleted
-	isReady := (serving || service.Spec.PublishNotReadyAddresses) && !terminating
-	e := discoveryv1.Endpoint{
-		Addresses:  []string{ip},
-		Conditions: discoveryv1.EndpointConditions{Ready: &isReady, Serving: &serving, Terminating: &terminating},
-		TargetRef:  &corev1.ObjectReference{Kind: "Pod", Namespace: v.Manifest.Namespace, Name: v.Manifest.Name, UID: v.Manifest.UID},
-	}
-	if v.Manifest.Spec.Hostname != "" && v.Manifest.Spec.Subdomain == service.Name {
-		e.Hostname = &v.Manifest.Spec.Hostname
-	}
-	return e
-}
-
-// endpointPorts resolves target ports. A named port is looked up in the newest pod that has it, sidecars included: pods of
-// one Service agree on their named ports.
-func endpointPorts(service *corev1.Service, backends []*podView) []discoveryv1.EndpointPort {
-	var ports []discoveryv1.EndpointPort
-	for _, port := range service.Spec.Ports {
-		number, ok := targetPort(port, backends)
-		if !ok {
-			continue
-		}
-		ports = append(ports, discoveryv1.EndpointPort{Name: &port.Name, Protocol: &port.Protocol, Port: &number, AppProtocol: port.AppProtocol})
-	}
-	return ports
-}
-
-func targetPort(port corev1.ServicePort, backends []*podView) (int32, bool) {
-	if port.TargetPort.Type == intstr.Int {
-		if port.TargetPort.IntVal == 0 {
-			return port.Port, true
-		}
-		return port.TargetPort.IntVal, true
-	}
-	newest := slices.Clone(backends)
-	slices.SortStableFunc(newest, func(a, b *podView) int { return b.CreatedAt.Compare(a.CreatedAt) })
-	for _, v := range newest {
-		for c := range serving(&v.Manifest.Spec) {
-			for _, p := range c.Ports {
-				if p.Name == port.TargetPort.StrVal && p.Protocol == port.Protocol {
-					return p.ContainerPort, true
-				}
-			}
-		}
-	}
-	return 0, false
-}
-
-func readyEndpoints(slice *discoveryv1.EndpointSlice) int {
-	n := 0
-	for _, e := range slice.Endpoints {
-		n += order(*e.Conditions.Ready)
-	}
-	return n
 }
 
 func portList(service *corev1.Service) string {

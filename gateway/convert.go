@@ -8,6 +8,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
 )
 
 // NewTable returns the table of Services with the endpoints whose label kubernetes.io/service-name names them. Slices of
@@ -34,14 +35,23 @@ func newService(s *corev1.Service) Service {
 		ClusterIP:       s.Spec.ClusterIP,
 		PublishNotReady: s.Spec.PublishNotReadyAddresses,
 		AffinitySeconds: affinitySeconds(&s.Spec),
+		Selector:        s.Spec.Selector,
 	}
 	if s.Spec.Type == corev1.ServiceTypeExternalName {
 		service.ClusterIP, service.ExternalName = "", s.Spec.ExternalName
 	}
 	for _, p := range s.Spec.Ports {
-		service.Ports = append(service.Ports, Port{Name: p.Name, Protocol: protocol(p.Protocol), Port: p.Port})
+		service.Ports = append(service.Ports, Port{Name: p.Name, Protocol: protocol(p.Protocol), Port: p.Port, Target: targetOf(p.TargetPort)})
 	}
 	return service
+}
+
+// targetOf is empty for the zero value.
+func targetOf(port intstr.IntOrString) string {
+	if port == (intstr.IntOrString{}) {
+		return ""
+	}
+	return port.String()
 }
 
 // protocol fills in the API's default.
@@ -145,7 +155,7 @@ func mergeEndpoints(endpoints []Endpoint) []Endpoint {
 	return merged
 }
 
-// Routes is the inverse of NewTable as far as a table goes: Services with address, type, ports and affinity, and one
+// Routes is the inverse of NewTable as far as a table goes: Services with address, type, ports, selector and affinity, and one
 // slice for each set of endpoints that share their ports. A restarted daemon learns from it what is in force.
 func (t Table) Routes() ([]*corev1.Service, []*discoveryv1.EndpointSlice) {
 	var services []*corev1.Service
@@ -168,6 +178,7 @@ func (s *Service) object() *corev1.Service {
 			ClusterIP:                s.ClusterIP,
 			SessionAffinity:          corev1.ServiceAffinityNone,
 			PublishNotReadyAddresses: s.PublishNotReady,
+			Selector:                 s.Selector,
 		},
 	}
 	if s.ClusterIP != "" {
@@ -183,8 +194,11 @@ func (s *Service) object() *corev1.Service {
 		}
 	}
 	for _, p := range s.Ports {
-		object.Spec.Ports = append(object.Spec.Ports,
-			corev1.ServicePort{Name: p.Name, Protocol: corev1.Protocol(p.Protocol), Port: p.Port})
+		port := corev1.ServicePort{Name: p.Name, Protocol: corev1.Protocol(p.Protocol), Port: p.Port}
+		if p.Target != "" {
+			port.TargetPort = intstr.Parse(p.Target)
+		}
+		object.Spec.Ports = append(object.Spec.Ports, port)
 	}
 	return object
 }

@@ -11,6 +11,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
 )
 
 func ptr[T any](v T) *T { return &v }
@@ -45,7 +46,8 @@ func TestTableTakesWhatItNeedsFromTheObjects(t *testing.T) {
 	got := NewTable(
 		[]*corev1.Service{
 			apiService("shop", "web", corev1.ServiceSpec{ClusterIP: "10.77.192.10", SessionAffinity: "ClientIP",
-				Ports: []corev1.ServicePort{{Name: "http", Port: 80}, {Name: "dns", Port: 53, Protocol: "UDP"}}}),
+				Selector: map[string]string{"app": "web"},
+				Ports:    []corev1.ServicePort{{Name: "http", Port: 80, TargetPort: intstr.FromString("web")}, {Name: "dns", Port: 53, Protocol: "UDP", TargetPort: intstr.FromInt32(5353)}}}),
 			apiService("shop", "out", corev1.ServiceSpec{Type: "ExternalName", ExternalName: "example.com"}),
 			apiService("data", "db", corev1.ServiceSpec{ClusterIP: "None", PublishNotReadyAddresses: true}),
 		},
@@ -58,7 +60,8 @@ func TestTableTakesWhatItNeedsFromTheObjects(t *testing.T) {
 		{Namespace: "data", Name: "db", ClusterIP: "None", PublishNotReady: true},
 		{Namespace: "shop", Name: "out", ExternalName: "example.com"},
 		{Namespace: "shop", Name: "web", ClusterIP: "10.77.192.10", AffinitySeconds: 10800,
-			Ports: []Port{{"http", "TCP", 80}, {"dns", "UDP", 53}},
+			Selector: map[string]string{"app": "web"},
+			Ports:    []Port{{Name: "http", Protocol: "TCP", Port: 80, Target: "web"}, {Name: "dns", Protocol: "UDP", Port: 53, Target: "5353"}},
 			Endpoints: []Endpoint{
 				{IP: "10.77.64.9", Hostname: "web-0", Pod: "web-0", Ready: true, Serving: true,
 					Ports: map[string]int32{"http": 8080, "dns": 5353}},
@@ -72,7 +75,8 @@ func TestTableTakesWhatItNeedsFromTheObjects(t *testing.T) {
 
 func TestRoutesGiveBackTheTable(t *testing.T) {
 	table := dnsTable()
-	table.Services[0].AffinitySeconds = 60
+	table.Services[0].AffinitySeconds, table.Services[0].Selector = 60, map[string]string{"app": "web"}
+	table.Services[0].Ports[0].Target = "web"
 	table.Services[0].Endpoints[1].Ports = map[string]int32{"http": 9090}
 	table.Services[0].Endpoints[1].Terminating = true
 	table.sort()
@@ -128,7 +132,7 @@ func TestRulesBalanceOverWhatIsReadyOrStillServes(t *testing.T) {
 		"twice the same endpoint": {[]Endpoint{ready, ready}, false, []string{"10.0.0.1:8080"}},
 	} {
 		rules := compile(Table{Services: []Service{{Namespace: "shop", Name: "web", ClusterIP: "10.77.192.10",
-			PublishNotReady: c.publish, Ports: []Port{{"http", "TCP", 80}}, Endpoints: c.endpoints}}})
+			PublishNotReady: c.publish, Ports: []Port{{Name: "http", Protocol: "TCP", Port: 80}}, Endpoints: c.endpoints}}})
 		var got []string
 		for _, b := range rules[0].backends {
 			got = append(got, b.String())
@@ -142,10 +146,10 @@ func TestRulesBalanceOverWhatIsReadyOrStillServes(t *testing.T) {
 func TestRulesLeaveOutWhatCannotBeBalanced(t *testing.T) {
 	rules := compile(Table{Services: []Service{
 		{Namespace: "a", Name: "first", ClusterIP: "10.77.192.10", AffinitySeconds: 5,
-			Ports: []Port{{"", "TCP", 80}, {"", "SCTP", 81}, {"", "UDP", 0}, {"", "UDP", 70000}}},
-		{Namespace: "a", Name: "second", ClusterIP: "10.77.192.10", Ports: []Port{{"", "TCP", 80}, {"", "UDP", 80}}},
-		{Namespace: "a", Name: "headless", ClusterIP: "None", Ports: []Port{{"", "TCP", 80}}},
-		{Namespace: "a", Name: "six", ClusterIP: "fd00::1", Ports: []Port{{"", "TCP", 80}}},
+			Ports: []Port{{Name: "", Protocol: "TCP", Port: 80}, {Name: "", Protocol: "SCTP", Port: 81}, {Name: "", Protocol: "UDP", Port: 0}, {Name: "", Protocol: "UDP", Port: 70000}}},
+		{Namespace: "a", Name: "second", ClusterIP: "10.77.192.10", Ports: []Port{{Name: "", Protocol: "TCP", Port: 80}, {Name: "", Protocol: "UDP", Port: 80}}},
+		{Namespace: "a", Name: "headless", ClusterIP: "None", Ports: []Port{{Name: "", Protocol: "TCP", Port: 80}}},
+		{Namespace: "a", Name: "six", ClusterIP: "fd00::1", Ports: []Port{{Name: "", Protocol: "TCP", Port: 80}}},
 	}})
 	ip := netip.MustParseAddr("10.77.192.10")
 	want := []rule{

@@ -29,9 +29,12 @@ type Service struct {
 	// PublishNotReady has endpoints served that are not ready.
 	PublishNotReady bool `json:"publishNotReady,omitempty"`
 	// AffinitySeconds is how long a client stays with the endpoint it used last; 0 for no affinity.
-	AffinitySeconds int32      `json:"affinitySeconds,omitempty"`
-	Ports           []Port     `json:"ports,omitempty"`
-	Endpoints       []Endpoint `json:"endpoints,omitempty"`
+	AffinitySeconds int32 `json:"affinitySeconds,omitempty"`
+	// Selector is of no use here. A restarted daemon reads from it, and from the targets of ports, where a Service leads that it
+	// keeps and that is no longer in git.
+	Selector  map[string]string `json:"selector,omitempty"`
+	Ports     []Port            `json:"ports,omitempty"`
+	Endpoints []Endpoint        `json:"endpoints,omitempty"`
 }
 
 // Port is a port of the Service itself.
@@ -41,6 +44,8 @@ type Port struct {
 	// Protocol is TCP, UDP or SCTP; the last is served by DNS only.
 	Protocol string `json:"protocol"`
 	Port     int32  `json:"port"`
+	// Target is the port of the pods, by number or name; empty for the same number. See Selector.
+	Target string `json:"target,omitempty"`
 }
 
 // Endpoint is one address behind a Service, with the conditions of k8s.io/api/discovery/v1.

@@ -158,7 +158,7 @@ type State struct {
 	// OtherVolumes are the names of the engine's volumes that are nobody's pod's and not of this instance, sorted: a claim may
 	// adopt one.
 	OtherVolumes []string
-	// Routes in force in the gateway.
+	// Routes in force in the gateway, which forgets labels and annotations.
 	Routes Routes
 	// Problems says why the last action on a pod failed, by "namespace/name". Reconcile fills it; runtimes leave it nil.
 	Problems map[string]Problem

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/util/intstr"
 
 	"github.com/podyard/podyard/runtime"
 )
@@ -43,10 +42,7 @@ func served(r runtime.Routes) runtime.Routes {
 	out := copyRoutes(r)
 	for _, s := range out.Services {
 		s.ObjectMeta = metav1.ObjectMeta{Namespace: s.Namespace, Name: s.Name}
-		s.Spec.Selector, s.Spec.IPFamilies, s.Spec.IPFamilyPolicy = nil, nil, nil
-		for i := range s.Spec.Ports {
-			s.Spec.Ports[i].TargetPort = intstr.IntOrString{}
-		}
+		s.Spec.IPFamilies, s.Spec.IPFamilyPolicy = nil, nil
 	}
 	return out
 }

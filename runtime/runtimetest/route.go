@@ -37,12 +37,13 @@ func routes(f *fixture) {
 	}
 }
 
-// served is what a data plane needs of routes: it may forget selectors, labels and target ports.
+// served is what comes back of routes: a data plane may forget labels.
 func served(r runtime.Routes) []string {
 	var out []string
 	for _, s := range r.Services {
 		for _, p := range s.Spec.Ports {
-			out = append(out, fmt.Sprintf("%s/%s at %s %s %s/%d", s.Namespace, s.Name, s.Spec.ClusterIP, p.Name, p.Protocol, p.Port))
+			out = append(out, fmt.Sprintf("%s/%s at %s %s %s/%d for %v at %s", s.Namespace, s.Name, s.Spec.ClusterIP, p.Name, p.Protocol,
+				p.Port, s.Spec.Selector, p.TargetPort.String()))
 		}
 	}
 	for _, slice := range r.Endpoints {

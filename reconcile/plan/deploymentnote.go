@@ -112,8 +112,11 @@ func (p *planner) remember(r *rollout) {
 	p.do(WriteNote{Name: r.noteName(), Text: string(text), Object: r.root, Reason: reason})
 }
 
-// forgetRollouts deletes what is remembered of Deployments that the commit does not hold any more.
+// forgetRollouts deletes what is remembered of Deployments that the commit does not hold any more, when removal is due.
 func (p *planner) forgetRollouts() {
+	if p.sync.holdsRemoval() {
+		return
+	}
 	var gone []string
 	for name := range p.observed.Notes {
 		key, of := strings.CutPrefix(name, rolloutNotes)

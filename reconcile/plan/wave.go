@@ -189,11 +189,18 @@ func (p *planner) rootStatus(o *manifests.Object) int {
 	})
 }
 
-// stalled tells whether an object of the current step makes no progress.
+// stalled tells whether an object or a hook of the current step makes no progress. A hook that has failed counts once that is
+// noted.
 func (p *planner) stalled() bool {
 	s := &p.sync
-	return s.current < len(s.steps) && slices.ContainsFunc(s.begun, func(o *manifests.Object) bool {
-		return takesTurns(o) && stepOf(o) == s.steps[s.current] && p.statusOfRoot(o).Health == Stalled
+	if s.current == len(s.steps) {
+		return false
+	}
+	at := s.steps[s.current]
+	return slices.ContainsFunc(s.begun, func(o *manifests.Object) bool {
+		return takesTurns(o) && stepOf(o) == at && p.statusOfRoot(o).Health == Stalled
+	}) || slices.ContainsFunc(s.hooks, func(h *syncHook) bool {
+		return h.in(at) && s.found.result(at.Phase, h.object.Ref) == nil && p.statusOfRoot(h.object).Health == Stalled
 	})
 }
 
@@ -207,7 +214,7 @@ func (p *planner) holdLater() {
 		}
 	}
 	for _, h := range p.sync.hooks {
-		if _, begun := p.turnOf(h); !begun {
+		if !h.begun {
 			p.holdHook(h)
 		}
 	}

@@ -113,7 +113,7 @@ func (p *planner) removePods(owner ownerKey, pods []*podView, waits string) {
 			why = fmt.Sprintf("%s does not select it any more", owner)
 		}
 		message := "is being pruned: " + why
-		if waits == "" {
+		if waits == "" || v.deleted {
 			p.delete(v, why)
 		} else {
 			v.held, message = true, fmt.Sprintf("%s: %s", waits, why)

@@ -130,6 +130,7 @@ func runOfHook(v *podView) string {
 
 // runHooks runs those whose turn has come. SyncFail hooks are last: whether theirs has come depends on how the others fare.
 func (p *planner) runHooks() {
+	p.stopFormerHooks()
 	var rescuers []*syncHook
 	for _, h := range p.sync.hooks {
 		if len(h.Phases) == 1 && h.Phases[0] == manifests.PhaseSyncFail {
@@ -145,7 +146,7 @@ func (p *planner) runHooks() {
 
 func (p *planner) runHook(h *syncHook) {
 	var phase manifests.Phase
-	if phase, h.begun = p.turnOf(h); !h.begun {
+	if phase, h.begun = p.turnOf(h); !h.begun || p.awaitFormer(h, phase) {
 		return
 	}
 	switch value := h.object.Value.(type) {
@@ -154,6 +155,41 @@ func (p *planner) runHook(h *syncHook) {
 	case *batchv1.Job:
 		p.runJobHook(h, phase, value)
 	}
+}
+
+// stopFormerHooks stops those of an earlier sync that still run and are no hooks of this one, before all else of it begins: of two
+// migrations one would work against the other. Argo CD ends the operation before, and its hooks with it (terminateOperation in
+// controller/state.go).
+func (p *planner) stopFormerHooks() {
+	if !p.sync.holdsRemoval() {
+		return // they are pruned as all else
+	}
+	for _, v := range p.pods {
+		isHook := slices.ContainsFunc(p.sync.hooks, func(h *syncHook) bool { return len(h.Phases) > 0 && keyOf(h.object) == v.owner })
+		over := v.ended() && !v.deleted
+		if runOfHook(v) == "" || isHook || over || v.adopted || p.policyWhenGone(v.owner, v).keeps() {
+			continue
+		}
+		p.delete(v, fmt.Sprintf("%s is no hook of the commit any more, and still runs", v.owner))
+		p.sync.former = v
+	}
+}
+
+// awaitFormer keeps a PreSync hook that has not begun from beginning beside a former hook, and tells whether it does.
+func (p *planner) awaitFormer(h *syncHook, phase manifests.Phase) bool {
+	key, former := keyOf(h.object), p.sync.former
+	if former == nil || phase != manifests.PhasePreSync || p.sync.note.result(phase, h.object.Ref) != nil ||
+		slices.ContainsFunc(p.owned[key], func(v *podView) bool { return runOfHook(v) == p.run(phase) }) {
+		return false
+	}
+	p.jobs[key] = true
+	for _, v := range p.owned[key] {
+		v.claimed = true
+		p.delete(v, fmt.Sprintf("%s hook %s runs in this sync", phase, key))
+	}
+	p.reportHook(h, phase, ObjectStatus{Ref: h.object.Ref, Summary: map[string]string{}, Message: fmt.Sprintf(
+		"waits until pod %s is gone: %s is no hook of the commit any more", former.Manifest.Name, former.owner)})
+	return true
 }
 
 // runPodHook makes the pod of a hook once in a sync and finds out how it ends. The pod of an earlier run goes before.

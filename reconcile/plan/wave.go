@@ -59,6 +59,8 @@ type syncing struct {
 	// begun are the objects whose turn has come, later those that wait for it, hooks are apart; in apply order.
 	begun, later []*manifests.Object
 	hooks        []*syncHook
+	// former is a pod of a hook that has left the commit, and is being stopped.
+	former *podView
 	// waits says what the current step waits for; empty if it is complete. failure says why the sync has failed.
 	waits, failure string
 }

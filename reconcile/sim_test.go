@@ -174,6 +174,8 @@ type simulation struct {
 	backoffs  map[string]time.Duration
 	pulls     map[string]failedPull
 	deaf      bool
+	// standing is what workloads were made of when the last commit came.
+	standing map[string]bool
 	// complete are Deployments and hooks of a sync that were complete once.
 	complete map[string]bool
 	// older are the syncs that found pods of an old template below the partition of the StatefulSet.
@@ -358,6 +360,7 @@ func (s *simulation) deploy(set *manifests.Set) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.noteJobCommit(set)
+	s.noteStanding()
 	s.commits = append(s.commits, set)
 	set.Sync = strconv.Itoa(len(s.commits))
 	s.reconciler.SetDesired(set)

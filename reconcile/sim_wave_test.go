@@ -119,13 +119,44 @@ func one(yes bool) int {
 	return 0
 }
 
+// noteStanding remembers what workloads are made of when a commit comes: until their turn they may get more such pods. The
+// caller holds mu.
+func (s *simulation) noteStanding() {
+	before := map[string]bool{}
+	if len(s.commits) > 0 {
+		last := s.commits[len(s.commits)-1]
+		if last.Find("Pod", "default", "before") != nil { // some may have waited
+			before = s.standing
+		}
+		for _, o := range last.Objects {
+			if w, ok := manifests.WorkloadOf(o.Value); ok && o.Kind != "Job" {
+				before[o.Kind+"/"+o.Name+" "+w.Template.Spec.Containers[0].Image] = true
+			}
+		}
+	}
+	for _, pod := range s.engine.Truth().Pods {
+		if len(pod.Manifest.Spec.Containers) > 0 {
+			before[madeAs(&pod)] = true
+		}
+	}
+	s.standing = before
+}
+
+func madeAs(pod *runtime.Pod) string {
+	return pod.Manifest.Annotations["podyard.dev/owner"] + " " + pod.Manifest.Spec.Containers[0].Image
+}
+
 // checkWave: a pod of a later wave is made only when the Deployments of the waves before it were complete once, and after the
-// PreSync hook has succeeded. Just after a commit, one of the commit before may land still. The caller holds mu.
+// PreSync hook has succeeded; or in place of one that was lost, as it was before the commit. Just after a commit, one of the
+// commit before may land still. The caller holds mu.
 func (s *simulation) checkWave(pod *runtime.Pod) {
 	set := s.commits[len(s.commits)-1]
 	kind, name, _ := strings.Cut(pod.Manifest.Annotations["podyard.dev/owner"], "/")
 	object := set.Find(kind, "default", name)
 	if object == nil || time.Since(set.Since) < 2*time.Second || time.Since(s.lastChaos) < 10*time.Second {
+		return
+	}
+	if _, isWorkload := manifests.WorkloadOf(object.Value); isWorkload && kind != "Job" && s.standing[madeAs(pod)] {
 		return
 	}
 	hook, isHook := manifests.HookOf(object)

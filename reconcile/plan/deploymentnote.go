@@ -120,8 +120,11 @@ func (p *planner) remember(r *rollout) {
 	p.do(WriteNote{Name: r.noteName(), Text: string(text), Object: r.root, Reason: reason})
 }
 
-// forgetRollouts deletes what is remembered of Deployments that the commit does not hold any more.
+// forgetRollouts deletes what is remembered of Deployments that the commit does not hold any more, when removal is due.
 func (p *planner) forgetRollouts() {
+	if p.sync.holdsRemoval() {
+		return
+	}
 	for _, name := range slices.Sorted(maps.Keys(p.observed.Notes)) {
 		prefix, rest, _ := strings.Cut(name, "/")
 		namespace, object, _ := strings.Cut(rest, "/")

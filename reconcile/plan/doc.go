@@ -13,9 +13,10 @@
 //
 // A CronJob notes first what it starts (cronjob.go); when a start is due is in cronjob_due.go, its Jobs in cronjob_run.go.
 //
-// In which order a commit is applied, as Argo CD has it, is in wave.go (waves, and what waits) and synchook.go (hooks); what
-// becomes of what has left the commit, in prune.go, policy.go and garbage.go. How many pods a workload has is what git says, or
-// what its HorizontalPodAutoscaler decides (autoscaler.go): Plan works on the commit with those numbers filled in.
+// In which order a commit is applied, as Argo CD has it, is in wave.go (waves, and what waits), standing.go (what a workload
+// that waits goes on with) and synchook.go (hooks); what becomes of what has left the commit, in prune.go, policy.go and
+// garbage.go. How many pods a workload has is what git says, or what its HorizontalPodAutoscaler decides (autoscaler.go): Plan
+// works on the commit with those numbers filled in.
 //
 // A pod's life is decided in mend (pod.go): how it ends (end.go), its init containers and sidecars, its app containers
 // (initcontainer.go, container.go), the files in its volumes (volume.go). Whether a new one may be made at all is asked in

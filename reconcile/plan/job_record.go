@@ -200,8 +200,12 @@ func (r *jobRun) present(set map[types.UID]bool) string {
 }
 
 // forgetJobs deletes the notes of Jobs that nobody runs any more, once their pods are gone. Until then they say that the Job
-// has left, so that it runs again if it comes back.
+// has left, so that it runs again if it comes back. As long as nothing is removed, nothing is forgotten: a Job that comes back
+// meanwhile goes on, or has run.
 func (p *planner) forgetJobs() {
+	if p.sync.holdsRemoval() {
+		return
+	}
 	for _, name := range slices.Sorted(maps.Keys(p.observed.Notes)) {
 		rest, isJob := strings.CutPrefix(name, jobNote)
 		namespace, job, _ := strings.Cut(rest, "/")

@@ -50,7 +50,7 @@ func (p *planner) jobHealth(r *jobRun) (Health, string) {
 	}
 	message := p.jobMessage(r)
 	if at := p.jobStallsAt(r); !at.IsZero() && !p.now.Before(at) {
-		return Stalled, fmt.Sprintf("made no progress for %.0f s: %s", progressDeadline.Seconds(), message)
+		return Stalled, noProgress(message)
 	} else {
 		p.checkAt(at)
 	}

@@ -22,7 +22,7 @@ const (
 	ownerAnnotation = "podyard.dev/owner"
 	// indexAnnotation counts the pods a ReplicaSet ever had; the pod's name is derived from it.
 	indexAnnotation = "podyard.dev/index"
-	// hashAnnotation is the content hash of a bare pod.
+	// hashAnnotation is the content hash of a bare pod, of a Job with its run, or of the template of a ReplicaSet's pod.
 	hashAnnotation = "podyard.dev/hash"
 	// revisionAnnotation and desiredAnnotation are upstream's (pkg/controller/deployment/util).
 	revisionAnnotation = "deployment.kubernetes.io/revision"

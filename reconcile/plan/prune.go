@@ -46,9 +46,10 @@ func sortedOwners(pods map[ownerKey][]*podView) []ownerKey {
 // keep leaves the pods of an object that has left the commit: with their owner, or as orphans that others may adopt.
 func (p *planner) keep(owner ownerKey, pods []*podView) {
 	ref, why := refOf(owner), "not in the commit; kept: podyard.dev/prune is disabled"
+	p.jobs[owner] = true // if it comes back, it goes on with them
 	if p.policyWhenGone(owner, pods[0]).Prune == manifests.PruneOrphan {
 		why = fmt.Sprintf("runs without a controller: %s is not in the commit, and its podyard.dev/prune was orphan", owner)
-	} else if p.jobs[owner] = true; owner.kind != "Pod" {
+	} else if owner.kind != "Pod" {
 		p.pruned = append(p.pruned, ObjectStatus{Ref: ref, Health: Ready, Message: why})
 	}
 	for _, v := range pods {
@@ -72,6 +73,9 @@ func (p *planner) remove(leaving map[ownerKey][]*podView) {
 			waits = p.sync.whyNoRemoval()
 		case of.Wave < top:
 			waits = fmt.Sprintf("is pruned after what there is of wave %d", top)
+		}
+		if waits != "" {
+			p.jobs[owner] = true
 		}
 		p.removePods(owner, leaving[owner], waits)
 		p.leaving = append(p.leaving, leaving[owner]...)
@@ -109,7 +113,7 @@ func (p *planner) removePods(owner ownerKey, pods []*podView, waits string) {
 			why = fmt.Sprintf("%s does not select it any more", owner)
 		}
 		message := "is being pruned: " + why
-		if waits == "" {
+		if waits == "" || v.deleted {
 			p.delete(v, why)
 		} else {
 			v.held, message = true, fmt.Sprintf("%s: %s", waits, why)

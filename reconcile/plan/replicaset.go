@@ -18,7 +18,7 @@ import (
 // new pods only: those there are stay as they are. Upstream: pkg/controller/replicaset, which does both kinds.
 func (p *planner) replicas(object *manifests.Object) {
 	w := p.workload(object)
-	rs := &replicaSet{owner: w.key, name: w.key.name, template: w.template}
+	rs := &replicaSet{owner: w.key, name: w.key.name, hash: plainHash(object), template: w.template}
 	p.reap(w.pods)
 	for _, v := range w.pods {
 		rs.add(v)
@@ -50,7 +50,7 @@ type replicaSet struct {
 	name, hash string
 	revision   int
 	template   *corev1.PodTemplateSpec
-	// hashLabel is where pods carry the hash; empty if they do not.
+	// hashLabel is where pods carry the hash; empty if they have it in hashAnnotation, where upstream has it nowhere.
 	hashLabel string
 	// pods are those that are meant to stay; stopping ones do not count, as upstream.
 	pods []*podView
@@ -117,6 +117,8 @@ func (p *planner) replica(rs *replicaSet, wanted int) *corev1.Pod {
 	pod.Annotations = withEntries(pod.Annotations, indexAnnotation, strconv.Itoa(rs.nextIndex))
 	if rs.hashLabel != "" {
 		pod.Labels = withEntries(pod.Labels, rs.hashLabel, rs.hash)
+	} else {
+		pod.Annotations = withEntries(pod.Annotations, hashAnnotation, rs.hash)
 	}
 	controller := ownerKey{key.kind, key.namespace, rs.name}
 	if key.kind == "Deployment" {

@@ -41,6 +41,7 @@ func (p *planner) statefulSet(object *manifests.Object, value *appsv1.StatefulSe
 	p.noteRetention(s)
 	p.notePartition(s)
 	p.reportStateful(s)
+	p.reportClaims(s)
 }
 
 func (p *planner) stateful(object *manifests.Object, value *appsv1.StatefulSet) *stateful {
@@ -318,5 +319,4 @@ func (p *planner) reportStateful(s *stateful) {
 		at.remark = fmt.Sprintf("%d pods below the partition %d have an older template", at.old, s.partition)
 	}
 	p.reportWorkload(s.workload, at)
-	p.reportClaims(s)
 }

@@ -4,11 +4,14 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
+	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/podyard/podyard/manifests"
+	"github.com/podyard/podyard/runtime"
 )
 
 // hookRunAnnotation is on the pods of a hook: the sync and the phase in which they run.
@@ -20,6 +23,8 @@ type syncHook struct {
 	manifests.Hook
 	object *manifests.Object
 	wave   int
+	// begun: this plan runs it.
+	begun bool
 }
 
 // hookResult is how a hook ended. It is noted before the hook's pods may go, and keeps it from running again.
@@ -104,9 +109,7 @@ func (p *planner) rescued() bool {
 			continue
 		}
 		if p.sync.note.result(manifests.PhaseSyncFail, h.object.Ref) != nil ||
-			slices.ContainsFunc(p.owned[keyOf(h.object)], func(v *podView) bool {
-				return v.Manifest.Annotations[hookRunAnnotation] == p.run(manifests.PhaseSyncFail)
-			}) {
+			slices.ContainsFunc(p.owned[keyOf(h.object)], func(v *podView) bool { return runOfHook(v) == p.run(manifests.PhaseSyncFail) }) {
 			return true
 		}
 	}
@@ -116,18 +119,77 @@ func (p *planner) rescued() bool {
 // run names one run of hooks.
 func (p *planner) run(phase manifests.Phase) string { return p.desired.Sync + " " + string(phase) }
 
-// runHooks runs those whose turn has come.
+// runOfHook is the run of a hook to which a pod belongs; empty if it is of none. The pods of a Job have it behind its hash.
+func runOfHook(v *podView) string {
+	if v.owner.kind != "Job" {
+		return v.Manifest.Annotations[hookRunAnnotation]
+	}
+	_, run, _ := strings.Cut(v.Manifest.Annotations[hashAnnotation], " ")
+	return run
+}
+
+// runHooks runs those whose turn has come. SyncFail hooks are last: whether theirs has come depends on how the others fare.
 func (p *planner) runHooks() {
+	p.stopFormerHooks()
+	var rescuers []*syncHook
 	for _, h := range p.sync.hooks {
-		if phase, begun := p.turnOf(h); begun {
-			switch value := h.object.Value.(type) {
-			case *corev1.Pod:
-				p.runPodHook(h, phase, value)
-			case *batchv1.Job:
-				p.runJobHook(h, phase, value)
-			}
+		if len(h.Phases) == 1 && h.Phases[0] == manifests.PhaseSyncFail {
+			rescuers = append(rescuers, h)
+		} else {
+			p.runHook(h)
 		}
 	}
+	for _, h := range rescuers {
+		p.runHook(h)
+	}
+}
+
+func (p *planner) runHook(h *syncHook) {
+	var phase manifests.Phase
+	if phase, h.begun = p.turnOf(h); !h.begun || p.awaitFormer(h, phase) {
+		return
+	}
+	switch value := h.object.Value.(type) {
+	case *corev1.Pod:
+		p.runPodHook(h, phase, value)
+	case *batchv1.Job:
+		p.runJobHook(h, phase, value)
+	}
+}
+
+// stopFormerHooks stops those of an earlier sync that still run and are no hooks of this one, before all else of it begins: of two
+// migrations one would work against the other. Argo CD ends the operation before, and its hooks with it (terminateOperation in
+// controller/state.go).
+func (p *planner) stopFormerHooks() {
+	if !p.sync.holdsRemoval() {
+		return // they are pruned as all else
+	}
+	for _, v := range p.pods {
+		isHook := slices.ContainsFunc(p.sync.hooks, func(h *syncHook) bool { return len(h.Phases) > 0 && keyOf(h.object) == v.owner })
+		over := v.ended() && !v.deleted
+		if runOfHook(v) == "" || isHook || over || v.adopted || p.policyWhenGone(v.owner, v).keeps() {
+			continue
+		}
+		p.delete(v, fmt.Sprintf("%s is no hook of the commit any more, and still runs", v.owner))
+		p.sync.former = v
+	}
+}
+
+// awaitFormer keeps a PreSync hook that has not begun from beginning beside a former hook, and tells whether it does.
+func (p *planner) awaitFormer(h *syncHook, phase manifests.Phase) bool {
+	key, former := keyOf(h.object), p.sync.former
+	if former == nil || phase != manifests.PhasePreSync || p.sync.note.result(phase, h.object.Ref) != nil ||
+		slices.ContainsFunc(p.owned[key], func(v *podView) bool { return runOfHook(v) == p.run(phase) }) {
+		return false
+	}
+	p.jobs[key] = true
+	for _, v := range p.owned[key] {
+		v.claimed = true
+		p.delete(v, fmt.Sprintf("%s hook %s runs in this sync", phase, key))
+	}
+	p.reportHook(h, phase, ObjectStatus{Ref: h.object.Ref, Summary: map[string]string{}, Message: fmt.Sprintf(
+		"waits until pod %s is gone: %s is no hook of the commit any more", former.Manifest.Name, former.owner)})
+	return true
 }
 
 // runPodHook makes the pod of a hook once in a sync and finds out how it ends. The pod of an earlier run goes before.
@@ -148,6 +210,7 @@ func (p *planner) runPodHook(h *syncHook, phase manifests.Phase, desired *corev1
 	case own != nil && noted == nil:
 		p.judgeHook(h, phase, own)
 		status = p.podStatus(own, manifests.Ref{})
+		status.Health = Reconciling // it may fail and be restarted as often as it takes
 	case own != nil:
 		p.tidyHook(h, noted, own)
 		if !own.ended() && desired.Spec.RestartPolicy != corev1.RestartPolicyAlways { // somebody removed its containers
@@ -158,7 +221,11 @@ func (p *planner) runPodHook(h *syncHook, phase manifests.Phase, desired *corev1
 		pod := desired.DeepCopy()
 		pod.UID = p.uid("Pod", pod.Namespace, pod.Name, run)
 		pod.Annotations = withEntries(pod.Annotations, ownerAnnotation, key.annotation(), hookRunAnnotation, run)
-		status, _ = p.admit(pod, key, fmt.Sprintf("%s hook %s has not run in this sync", phase, key))
+		pending := false
+		status, pending = p.admit(pod, key, fmt.Sprintf("%s hook %s has not run in this sync", phase, key))
+		if pending && status.Health != Stalled && p.lingers(p.desired.Since) {
+			status.Health, status.Message = Stalled, noProgress(status.Message)
+		}
 	}
 	p.reportHook(h, phase, status)
 }
@@ -233,8 +300,8 @@ func (p *planner) reportHook(h *syncHook, phase manifests.Phase, status ObjectSt
 	p.amendHook(h, phase)
 }
 
-// amendHook puts what is to be said of a hook into the status of its object. One that failed in any phase is stalled: the
-// revision fails.
+// amendHook puts what is to be said of a hook into the status of its object. One that failed in any phase is stalled, and so is
+// one that is stuck: the revision fails.
 func (p *planner) amendHook(h *syncHook, phase manifests.Phase) {
 	status := &p.statuses[h.object.Ref][p.rootStatus(h.object)]
 	if status.Summary != nil {
@@ -251,9 +318,39 @@ func (p *planner) amendHook(h *syncHook, phase manifests.Phase) {
 		status.Health, status.Message = Stalled, fmt.Sprintf("%s hook has %s", result.Phase, result.words())
 	case result != nil:
 		status.Health, status.Message = Ready, fmt.Sprintf("%s hook has %s", result.Phase, result.words())
+	case status.Health == Stalled:
+		status.Message = fmt.Sprintf("%s hook is stuck: %s", phase, status.Message)
+	case p.isStuck(h, phase):
+		status.Health, status.Message = Stalled, fmt.Sprintf("%s hook is stuck: %s", phase, noProgress(status.Message))
 	default:
 		status.Health, status.Message = Reconciling, fmt.Sprintf("%s hook runs: %s", phase, cmp.Or(status.Message, "it has not ended yet"))
 	}
+}
+
+// isStuck tells that the pods of a hook have started nothing for as long as a workload may make no progress. What has started may
+// take as long as it does; activeDeadlineSeconds is for that. Argo CD waits for ever.
+func (p *planner) isStuck(h *syncHook, phase manifests.Phase) bool {
+	youngest := time.Time{}
+	for _, v := range p.owned[keyOf(h.object)] {
+		if runOfHook(v) != p.run(phase) {
+			continue
+		}
+		if slices.ContainsFunc(v.Containers, func(c runtime.Container) bool { return !c.StartedAt.IsZero() }) {
+			return false
+		}
+		youngest = later(youngest, v.CreatedAt)
+	}
+	return p.lingers(youngest)
+}
+
+// lingers tells that a progress deadline is over; it is not of what has not begun.
+func (p *planner) lingers(begin time.Time) bool {
+	if begin.IsZero() {
+		return false
+	}
+	deadline := begin.Add(progressDeadline)
+	p.checkAt(deadline)
+	return !p.now.Before(deadline)
 }
 
 // holdHook leaves a hook alone that is not to run, or not yet.

@@ -42,6 +42,8 @@ type syncNote struct {
 	Sync  string       `json:"sync"`
 	Done  []step       `json:"done,omitempty"`
 	Hooks []hookResult `json:"hooks,omitempty"`
+	// Standing is what workloads are, or were before the commit while they wait, by Ref.String. It outlasts the sync.
+	Standing map[string]standing `json:"standing,omitempty"`
 	// Since is when the last step was complete.
 	Since time.Time `json:"since,omitzero"`
 }
@@ -57,6 +59,8 @@ type syncing struct {
 	// begun are the objects whose turn has come, later those that wait for it, hooks are apart; in apply order.
 	begun, later []*manifests.Object
 	hooks        []*syncHook
+	// former is a pod of a hook that has left the commit, and is being stopped.
+	former *podView
 	// waits says what the current step waits for; empty if it is complete. failure says why the sync has failed.
 	waits, failure string
 }
@@ -66,7 +70,7 @@ func (p *planner) beginSync() {
 	s := &p.sync
 	s.note = p.readSync()
 	s.found = s.note
-	s.found.Done, s.found.Hooks = slices.Clone(s.note.Done), slices.Clone(s.note.Hooks)
+	s.found.Done, s.found.Hooks, s.found.Standing = slices.Clone(s.note.Done), slices.Clone(s.note.Hooks), nil
 	p.countFrom(s.note.Since)
 	var objects []*manifests.Object
 	for _, o := range p.desired.Objects {
@@ -104,13 +108,17 @@ func (p *planner) countFrom(begin time.Time) {
 	}
 }
 
-// readSync is the note, if it is about this sync.
+// readSync is the note, as far as it is about this sync.
 func (p *planner) readSync() syncNote {
 	var note syncNote
-	if err := json.Unmarshal([]byte(p.observed.Notes[syncNoteName]), &note); err != nil || note.Sync != p.desired.Sync {
+	switch err := json.Unmarshal([]byte(p.observed.Notes[syncNoteName]), &note); {
+	case err != nil:
 		return syncNote{Sync: p.desired.Sync}
+	case note.Sync != p.desired.Sync:
+		return syncNote{Sync: p.desired.Sync, Standing: note.Standing}
+	default:
+		return note
 	}
-	return note
 }
 
 // takesTurns tells what a wave holds up: what has pods, and Services. The rest is of use to them and there at once. A CronJob acts
@@ -183,16 +191,23 @@ func (p *planner) rootStatus(o *manifests.Object) int {
 	})
 }
 
-// stalled tells whether an object of the current step makes no progress.
+// stalled tells whether an object or a hook of the current step makes no progress. A hook that has failed counts once that is
+// noted.
 func (p *planner) stalled() bool {
 	s := &p.sync
-	return s.current < len(s.steps) && slices.ContainsFunc(s.begun, func(o *manifests.Object) bool {
-		return takesTurns(o) && stepOf(o) == s.steps[s.current] && p.statusOfRoot(o).Health == Stalled
+	if s.current == len(s.steps) {
+		return false
+	}
+	at := s.steps[s.current]
+	return slices.ContainsFunc(s.begun, func(o *manifests.Object) bool {
+		return takesTurns(o) && stepOf(o) == at && p.statusOfRoot(o).Health == Stalled
+	}) || slices.ContainsFunc(s.hooks, func(h *syncHook) bool {
+		return h.in(at) && s.found.result(at.Phase, h.object.Ref) == nil && p.statusOfRoot(h.object).Health == Stalled
 	})
 }
 
-// holdLater leaves what waits for its turn as it runs: its pods are mended and stay in their Services; none is made, none
-// replaced, and what they see of ConfigMaps and Secrets does not change.
+// holdLater leaves what waits for its turn as it runs: its pods are mended and stay in their Services, and what they see of
+// ConfigMaps and Secrets does not change. Those of workloads that are lost are made anew, as they were (standing.go).
 func (p *planner) holdLater() {
 	p.sync.waits = p.stepWaits()
 	for _, o := range p.sync.later {
@@ -201,7 +216,7 @@ func (p *planner) holdLater() {
 		}
 	}
 	for _, h := range p.sync.hooks {
-		if _, begun := p.turnOf(h); !begun {
+		if !h.begun {
 			p.holdHook(h)
 		}
 	}
@@ -211,42 +226,53 @@ func (p *planner) holdObject(o *manifests.Object) {
 	if set, is := o.Value.(*appsv1.StatefulSet); is {
 		p.noteRetention(p.stateful(o, set)) // its pods are not replaced yet, and carry what it said when they were made
 	}
-	pods := p.owned[keyOf(o)]
-	status := ObjectStatus{Ref: o.Ref, Health: Reconciling, Message: p.sync.patience(), Summary: map[string]string{}}
-	readyPods := 0
-	for _, v := range pods {
+	for _, v := range p.owned[keyOf(o)] {
 		v.claimed, v.held = true, true
-		readyPods += order(v.ready && v.live())
-	}
-	if pod, bare := o.Value.(*corev1.Pod); bare {
-		p.holdBarePod(o, pod, status)
-		return
 	}
 	p.jobs[keyOf(o)] = true
-	if w, ok := manifests.WorkloadOf(o.Value); ok && o.Kind != "Job" {
-		wanted := 1
-		if w.Replicas != nil {
-			wanted = int(*w.Replicas)
-		}
-		status.Summary["ready"], status.Summary["images"] = fmt.Sprintf("%d/%d", readyPods, wanted), images(&w.Template.Spec)
+	w, isWorkload := manifests.WorkloadOf(o.Value)
+	switch pod, bare := o.Value.(*corev1.Pod); {
+	case bare:
+		p.holdBarePod(o, pod)
+	case !isWorkload || o.Kind == "Job":
+		p.reportWaiting(o, ObjectStatus{Summary: map[string]string{}})
+	case !p.goOn(o):
+		p.holdWorkload(o, w)
 	}
+}
+
+// holdWorkload reports a workload of which no pod can be made before its turn: it is new, or no pod tells any more how it was.
+func (p *planner) holdWorkload(o *manifests.Object, w manifests.Workload) {
+	wanted, message := 1, ""
+	if w.Replicas != nil {
+		wanted = int(*w.Replicas)
+	}
+	if was, known := p.standingOf(o); known && was.Replicas > 0 {
+		wanted = was.Replicas
+		message = fmt.Sprintf("none of its %d pods is left, and nothing tells how they were before the commit; ", wanted)
+	}
+	p.reportWaiting(o, ObjectStatus{Message: message, Summary: map[string]string{
+		"ready": fmt.Sprintf("0/%d", wanted), "images": images(&w.Template.Spec)}})
+}
+
+// reportWaiting says what an object waits for, after what else its status says, and reports its pods.
+func (p *planner) reportWaiting(o *manifests.Object, status ObjectStatus) {
+	status.Ref, status.Health, status.Message = o.Ref, Reconciling, status.Message+p.sync.patience()
 	p.report(o.Ref, status)
-	for _, v := range pods {
+	for _, v := range p.owned[keyOf(o)] {
 		if !v.fixed {
 			p.report(o.Ref, p.podStatus(v, o.Ref))
 		}
 	}
 }
 
-func (p *planner) holdBarePod(o *manifests.Object, pod *corev1.Pod, waiting ObjectStatus) {
-	for _, v := range p.owned[keyOf(o)] {
-		status := p.podStatus(v, manifests.Ref{})
-		status.Health, status.Message = waiting.Health, waiting.Message
-		p.report(o.Ref, status)
-		return
+func (p *planner) holdBarePod(o *manifests.Object, pod *corev1.Pod) {
+	status := ObjectStatus{Ref: o.Ref, Summary: map[string]string{"images": images(&pod.Spec)}}
+	if pods := p.owned[keyOf(o)]; len(pods) > 0 {
+		status = p.podStatus(pods[0], manifests.Ref{})
 	}
-	waiting.Summary["images"] = images(&pod.Spec)
-	p.report(o.Ref, waiting)
+	status.Health, status.Message = Reconciling, p.sync.patience()
+	p.report(o.Ref, status)
 }
 
 // patience is what is said of an object that waits for its turn.
@@ -267,6 +293,7 @@ func (p *planner) finishStep() {
 	if s.current < len(s.steps) && s.waits == "" && s.failure == "" {
 		s.found.Done, s.found.Since = append(s.found.Done, s.steps[s.current]), p.now
 	}
+	p.noteStandings()
 	switch before, there := p.observed.Notes[syncNoteName]; {
 	case len(s.steps) == 0 && there:
 		p.do(WriteNote{Name: syncNoteName, Object: p.syncRef(), Reason: "the commit has neither hooks nor several waves"})
@@ -287,7 +314,10 @@ func (s *syncing) news() string {
 		last := s.found.Hooks[n-1]
 		return fmt.Sprintf("%s hook %s has %s", last.Phase, last.Object, last.words())
 	}
-	return fmt.Sprintf("%s is complete", s.steps[s.current])
+	if len(s.found.Done) > len(s.note.Done) {
+		return fmt.Sprintf("%s is complete", s.steps[s.current])
+	}
+	return "what workloads go on with, if the next commit makes them wait, has changed"
 }
 
 func marshalNote(note any) string {

@@ -85,6 +85,10 @@ func (w *workload) isAvailable(v *podView) bool { return v.live() && v.available
 // kinds; it is a Deployment's default.
 const progressDeadline = 600 * time.Second
 
+func noProgress(message string) string {
+	return fmt.Sprintf("made no progress for %.0f s: %s", progressDeadline.Seconds(), message)
+}
+
 // reportWorkload says how far a workload is, and of each of its pods.
 func (p *planner) reportWorkload(w *workload, at progress) {
 	status := ObjectStatus{Ref: w.root, Health: Ready, Message: at.remark, Summary: map[string]string{
@@ -95,8 +99,7 @@ func (p *planner) reportWorkload(w *workload, at progress) {
 	if !at.complete {
 		status.Health, status.Message = Reconciling, w.message(at)
 		if deadline := p.stallsAt(w); !deadline.IsZero() && !p.now.Before(deadline) && !w.restarting() {
-			status.Health = Stalled
-			status.Message = fmt.Sprintf("made no progress for %.0f s: %s", progressDeadline.Seconds(), status.Message)
+			status.Health, status.Message = Stalled, noProgress(status.Message)
 		} else {
 			p.checkAt(deadline)
 		}

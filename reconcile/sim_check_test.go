@@ -89,7 +89,7 @@ func (s *simulation) staying(pods []runtime.Pod, owner string) int {
 // most is the largest number of pods that the last commits allow.
 func (s *simulation) most(name string) int {
 	most := 0
-	for _, set := range s.lastCommits() {
+	for _, set := range s.standingCommits() {
 		if d := find(set, name); d != nil {
 			surge, _ := bounds(d)
 			_, wanted := replicasOf(set, d)

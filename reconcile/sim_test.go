@@ -174,8 +174,9 @@ type simulation struct {
 	backoffs  map[string]time.Duration
 	pulls     map[string]failedPull
 	deaf      bool
-	// standing is what workloads were made of when the last commit came.
+	// standing is what workloads were made of when the last commit came, had how many pods there were of each owner and name.
 	standing map[string]bool
+	had      map[string]int
 	// complete are Deployments and hooks of a sync that were complete once.
 	complete map[string]bool
 	// older are the syncs that found pods of an old template below the partition of the StatefulSet.

@@ -119,10 +119,11 @@ func one(yes bool) int {
 	return 0
 }
 
-// noteStanding remembers what workloads are made of when a commit comes: until their turn they may get more such pods. The
-// caller holds mu.
+// noteStanding remembers what workloads are made of when a commit comes, and how many pods they have: until their turn they may
+// get more such pods. The caller holds mu.
 func (s *simulation) noteStanding() {
 	before := map[string]bool{}
+	s.had = map[string]int{}
 	if len(s.commits) > 0 {
 		last := s.commits[len(s.commits)-1]
 		if last.Find("Pod", "default", "before") != nil { // some may have waited
@@ -137,9 +138,20 @@ func (s *simulation) noteStanding() {
 	for _, pod := range s.engine.Truth().Pods {
 		if len(pod.Manifest.Spec.Containers) > 0 {
 			before[madeAs(&pod)] = true
+			s.had[pod.Manifest.Annotations["podyard.dev/owner"]]++
+			s.had[pod.Manifest.Name]++
 		}
 	}
 	s.standing = before
+}
+
+// standingCommits are those by which workloads have as many pods as they have: the last ones, and what was before them as long as
+// they wait for their turn. The caller holds mu.
+func (s *simulation) standingCommits() []*manifests.Set {
+	i := len(s.commits) - len(s.lastCommits())
+	for ; i > 0 && s.commits[i].Find("Pod", "default", "before") != nil && !s.hookEnded(s.commits[i].Sync, "PostSync", "after"); i-- {
+	}
+	return s.commits[i:]
 }
 
 func madeAs(pod *runtime.Pod) string {

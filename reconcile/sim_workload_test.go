@@ -121,8 +121,8 @@ func (s *simulation) checkWorkload(state *runtime.State, pod *runtime.Pod) {
 			s.Errorf("DaemonSet %s has %d pods, at most %d are allowed:%s", name, n, most, s.describe(state.Pods))
 		}
 	case "ReplicaSet":
-		most := 0
-		for _, set := range s.lastCommits() {
+		most := s.had["ReplicaSet/"+name]
+		for _, set := range s.standingCommits() {
 			if o := set.Find("ReplicaSet", "default", name); o != nil {
 				most = max(most, int(*o.Value.(*appsv1.ReplicaSet).Spec.Replicas))
 			}
@@ -135,7 +135,7 @@ func (s *simulation) checkWorkload(state *runtime.State, pod *runtime.Pod) {
 
 func (s *simulation) mostDaemons(name string) int {
 	most := 0
-	for _, set := range s.lastCommits() {
+	for _, set := range s.standingCommits() {
 		if o := set.Find("DaemonSet", "default", name); o != nil {
 			most = max(most, 1+o.Value.(*appsv1.DaemonSet).Spec.UpdateStrategy.RollingUpdate.MaxSurge.IntValue())
 		}
@@ -147,17 +147,17 @@ func (s *simulation) mostDaemons(name string) int {
 func (s *simulation) checkOrdinal(state *runtime.State, pod *runtime.Pod, name string) {
 	ordinal, err := strconv.Atoi(strings.TrimPrefix(pod.Manifest.Name, name+"-"))
 	wanted, ordered := false, true
-	start, minReady := ordinal, int32(0)
-	for _, set := range s.lastCommits() {
+	start, minReady := 0, int32(0)
+	for _, set := range s.standingCommits() {
 		if o := set.Find("StatefulSet", "default", name); o != nil {
 			spec := &o.Value.(*appsv1.StatefulSet).Spec
 			first := firstOrdinal(spec)
 			wanted = wanted || ordinal >= first && ordinal < first+int(*spec.Replicas)
 			ordered = ordered && spec.PodManagementPolicy == appsv1.OrderedReadyPodManagement
-			start, minReady = first, spec.MinReadySeconds
+			start, minReady = max(start, first), spec.MinReadySeconds
 		}
 	}
-	if err != nil || !wanted {
+	if err != nil || !wanted && s.had[pod.Manifest.Name] == 0 {
 		s.Errorf("nobody wants pod %s", pod.Manifest.Name)
 	}
 	for i := range state.Pods {

@@ -8,6 +8,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
 
 	"github.com/podyard/podyard/manifests"
 	"github.com/podyard/podyard/runtime"
@@ -98,6 +99,7 @@ func (p *planner) goOn(o *manifests.Object) bool {
 		// A rollout stands still: the commit may be there to end it. If nothing tells how its newest pods were, the others are
 		// all there is.
 		v.Spec.Paused = name == was.Template
+		keepSurge(v, p.madeBy(o))
 		p.deployment(before, v)
 	case *appsv1.StatefulSet:
 		p.keepOrdinals(before, v)
@@ -135,10 +137,12 @@ func (p *planner) standingRollout(o *manifests.Object, pods []*podView) (was sta
 	return standing{Replicas: number(pods[0].Manifest.Annotations, desiredAnnotation, len(pods)), Template: templateNamed(pods[0].Manifest)}, true
 }
 
-// standingOfPods is what pods tell, where nothing else does: there are as many as were wanted.
+// standingOfPods is what pods tell, where nothing else does: as many as stay were wanted.
 func standingOfPods(o *manifests.Object, pods []*podView) standing {
-	was := standing{Replicas: len(pods), Template: templateNamed(pods[0].Manifest)}
-	if o.Kind == "StatefulSet" {
+	template := templateNamed(pods[0].Manifest)
+	pods = slices.DeleteFunc(slices.Clone(pods), func(v *podView) bool { return v.deleted })
+	was := standing{Replicas: len(pods), Template: template}
+	if o.Kind == "StatefulSet" && len(pods) > 0 {
 		highest, _ := ordinalOf(o.Name, pods[0].Manifest.Name)
 		was.Start, _ = ordinalOf(o.Name, pods[len(pods)-1].Manifest.Name)
 		was.Replicas = highest - was.Start + 1
@@ -242,6 +246,25 @@ func claimTemplatesOf(set string, spec *corev1.PodSpec) (out []corev1.Persistent
 		}
 	}
 	return out
+}
+
+// keepSurge lets pods of several templates be as many as they are, if these are enough: what the commit says of the surge is for
+// its own rollout.
+func keepSurge(d *appsv1.Deployment, pods []*podView) {
+	total, templates := 0, map[string]bool{}
+	for _, v := range pods {
+		if v.live() {
+			total++
+			templates[templateNamed(v.Manifest)] = true
+		}
+	}
+	if d.Spec.Strategy.RollingUpdate == nil || len(templates) < 2 {
+		return
+	}
+	surge := intstr.FromInt(max(total-int(*d.Spec.Replicas), 0))
+	rolling := *d.Spec.Strategy.RollingUpdate
+	rolling.MaxSurge = &surge
+	d.Spec.Strategy.RollingUpdate = &rolling
 }
 
 // keepOrdinals keeps the pods of a StatefulSet that waits: none is replaced by another template.

@@ -117,12 +117,7 @@ func (p *planner) makeDo(r *rollout) {
 		up = min(up, r.replicas+surge-r.total())
 	}
 	p.scaleUp(r.current, max(up, 0), r.replicas, r.wants())
-	excess := r.oldCount() + len(r.current.pods) - r.replicas
-	for _, rs := range r.old {
-		n := max(min(excess, rs.size()), 0)
-		p.scaleDown(rs, n, fmt.Sprintf("%s wants %d pods", r.key, r.replicas))
-		excess -= n
-	}
+	p.shrinkOld(r, r.replicas, fmt.Sprintf("%s wants %d pods", r.key, r.replicas))
 }
 
 // fit brings the current ReplicaSet to the wanted number.
@@ -154,7 +149,7 @@ func (p *planner) rolling(r *rollout) {
 	up := min(r.replicas+surge-r.total(), r.replicas-len(r.current.pods))
 	p.scaleUp(r.current, max(up, 0), r.replicas, fmt.Sprintf("%s has a new template", r.key))
 	p.scaleDown(r.current, r.current.size()-r.replicas, r.wants())
-	p.shrinkOld(r, r.replicas-unavailable)
+	p.shrinkOld(r, r.replicas-unavailable, fmt.Sprintf("%s has a new template", r.key))
 }
 
 // holdOld makes up for old pods that vanished in the middle of a rollout, so that a new version that does not become
@@ -179,8 +174,7 @@ func (p *planner) holdOld(r *rollout) {
 
 // shrinkOld deletes old pods: those that are not available first, as far as the total allows, then as many available ones
 // as the minimum allows.
-func (p *planner) shrinkOld(r *rollout, minAvailable int) {
-	reason := fmt.Sprintf("%s has a new template", r.key)
+func (p *planner) shrinkOld(r *rollout, minAvailable int, reason string) {
 	spare := r.availableCount() - minAvailable
 	clean := r.oldCount() - minAvailable + r.availableIn(r.current)
 	for _, rs := range r.old {

@@ -293,15 +293,19 @@ func (p *planner) finishStep() {
 	if s.current < len(s.steps) && s.waits == "" && s.failure == "" {
 		s.found.Done, s.found.Since = append(s.found.Done, s.steps[s.current]), p.now
 	}
-	p.noteStandings()
-	switch before, there := p.observed.Notes[syncNoteName]; {
-	case len(s.steps) == 0 && there:
-		p.do(WriteNote{Name: syncNoteName, Object: p.syncRef(), Reason: "the commit has neither hooks nor several waves"})
-	case len(s.steps) > 0 && !reflect.DeepEqual(s.note, s.found):
-		text := marshalNote(s.found)
-		if text != before {
-			p.do(WriteNote{Name: syncNoteName, Text: text, Object: p.syncRef(), Reason: s.news()})
+	before, there := p.observed.Notes[syncNoteName]
+	if len(s.steps) == 0 {
+		if there {
+			p.do(WriteNote{Name: syncNoteName, Object: p.syncRef(), Reason: "the commit has neither hooks nor several waves"})
 		}
+		return
+	}
+	p.noteStandings()
+	if reflect.DeepEqual(s.note, s.found) {
+		return
+	}
+	if text := marshalNote(s.found); text != before {
+		p.do(WriteNote{Name: syncNoteName, Text: text, Object: p.syncRef(), Reason: s.news()})
 	}
 }
 

@@ -143,7 +143,7 @@ spec:
         lifecycle:
           postStart: {exec: {command: [sh, -c, "echo started > /memory/hook"]}}
           preStop: {exec: {command: [sh, -c, "cat /word/word >> /data/stopped"]}}
-        startupProbe: {exec: {command: [cat, /memory/hook]}, periodSeconds: 1}
+        startupProbe: {exec: {command: [cat, /memory/hook]}, periodSeconds: 1, timeoutSeconds: 10}
         livenessProbe: {tcpSocket: {port: 80}}
         readinessProbe: {httpGet: {path: /readyz, port: 80}, periodSeconds: 1}
 ---

@@ -111,7 +111,7 @@ spec:
     ports: [{name: http, containerPort: 80}]
     startupProbe: {tcpSocket: {port: http}, periodSeconds: 1, failureThreshold: 20}
     readinessProbe: {httpGet: {path: /readyz, port: 80}, periodSeconds: 1}
-    livenessProbe: {exec: {command: [sh, -c, "! cat /www/sick"]}, periodSeconds: 1, failureThreshold: 1}
+    livenessProbe: {exec: {command: [sh, -c, "! cat /www/sick"]}, periodSeconds: 1, timeoutSeconds: 20, failureThreshold: 1}
 `})
 	h.start()
 	h.awaitOutcome("Probes", status.Succeeded)

@@ -201,6 +201,15 @@ func (r *rollout) oldCount() int {
 	return n
 }
 
+// oldSet is the old ReplicaSet of a template; nil if there is none.
+func (r *rollout) oldSet(hash string) *replicaSet {
+	i := slices.IndexFunc(r.old, func(rs *replicaSet) bool { return rs.hash == hash })
+	if i < 0 {
+		return nil
+	}
+	return r.old[i]
+}
+
 func (r *rollout) total() int { return r.oldCount() + r.current.size() }
 
 func (r *rollout) availableIn(rs *replicaSet) int {

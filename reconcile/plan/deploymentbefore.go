@@ -32,8 +32,8 @@ func (r *rollout) stable() *replicaSet {
 		return nil
 	}
 	hash := r.before.Labels[templateHashLabel]
-	if i := slices.IndexFunc(r.old, func(rs *replicaSet) bool { return rs.hash == hash }); i >= 0 {
-		return r.old[i]
+	if rs := r.oldSet(hash); rs != nil {
+		return rs
 	}
 	rs := newReplicaSet(r.key, hash, templateOf(r.before))
 	rs.youngest = r.current.youngest

@@ -86,7 +86,7 @@ func (r *rollout) cleanUp() {
 	}
 	excess := len(r.next.Old) - int(*limit)
 	for _, hash := range byRevision(r.next.Old)[:max(excess, 0)] {
-		if !slices.ContainsFunc(r.old, func(rs *replicaSet) bool { return rs.hash == hash }) {
+		if r.oldSet(hash) == nil {
 			delete(r.next.Old, hash)
 		}
 	}
@@ -125,13 +125,28 @@ func (p *planner) forgetRollouts() {
 	if p.sync.holdsRemoval() {
 		return
 	}
-	for _, name := range slices.Sorted(maps.Keys(p.observed.Notes)) {
+	gone := func(d ownerKey) bool { return p.find(d.kind, d.namespace, d.name) == nil }
+	p.forget("Deployment", gone, "is not in the commit", rolloutNotes, beforeNotes)
+}
+
+// forget deletes the notes, whose names begin with one of the prefixes, of workloads that are gone.
+func (p *planner) forget(kind string, gone func(ownerKey) bool, why string, prefixes ...string) {
+	var names []string
+	owners := map[string]ownerKey{}
+	for name := range p.observed.Notes {
 		prefix, rest, _ := strings.Cut(name, "/")
-		namespace, object, _ := strings.Cut(rest, "/")
-		ours := prefix+"/" == rolloutNotes || prefix+"/" == beforeNotes
-		if ours && p.find("Deployment", namespace, object) == nil {
-			ref := manifests.Ref{APIVersion: "apps/v1", Kind: "Deployment", Namespace: namespace, Name: object}
-			p.do(WriteNote{Name: name, Object: ref, Reason: fmt.Sprintf("%s is not in the commit", ref)})
+		if !slices.Contains(prefixes, prefix+"/") {
+			continue
 		}
+		namespace, object, _ := strings.Cut(rest, "/")
+		if owner := (ownerKey{kind, namespace, object}); gone(owner) {
+			names, owners[name] = append(names, name), owner
+		}
+	}
+	slices.Sort(names)
+	for _, name := range names {
+		owner := owners[name]
+		ref := manifests.Ref{APIVersion: "apps/v1", Kind: kind, Namespace: owner.namespace, Name: owner.name}
+		p.do(WriteNote{Name: name, Object: ref, Reason: fmt.Sprintf("%s %s", owner, why)})
 	}
 }

@@ -52,7 +52,7 @@ func (p *planner) reportDeployment(r *rollout) {
 // reportFormer lists the ReplicaSets without pods, the newest first.
 func (p *planner) reportFormer(r *rollout) {
 	for _, hash := range slices.Backward(byRevision(r.next.Old)) {
-		if !slices.ContainsFunc(r.old, func(rs *replicaSet) bool { return rs.hash == hash }) {
+		if r.oldSet(hash) == nil {
 			rs := newReplicaSet(r.key, hash, nil)
 			rs.revision = r.next.Old[hash]
 			p.reportReplicaSet(r.root, rs, 0, nil)

@@ -4,8 +4,10 @@
 // that Services should have, the status of every object, and when to look again. The same input gives the same output:
 // no I/O, no clock, no chance, no map order.
 //
-// Nothing is remembered between calls, but for what is noted with WriteNote. Restart counts and back-off are read from exited containers, rollout progress
-// from the pods there are. Semantics are upstream's; each file names the upstream source of its rules.
+// Nothing is remembered between calls, but for what is noted with WriteNote: a Deployment's revisions (deploymentnote.go), and
+// a pod as they were before a rollout (deploymentbefore.go, partition.go), among others. Restart counts and back-off are read from
+// exited containers, rollout progress from the pods there are. Semantics are upstream's; each file names the upstream source of
+// its rules.
 //
 // What ReplicaSets, ReplicationControllers, StatefulSets and DaemonSets have in common is in workload.go, which pods are whose
 // in adopt.go, and what becomes of a StatefulSet's volumes in retention.go. A Job is decided in job.go; what is kept of it, so

@@ -7,12 +7,12 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// olderNote begins the name of the note of a pod as those below the partition of a StatefulSet stay. The last of them may be
+// partitionNote begins the name of the note of a pod as those below the partition of a StatefulSet stay. The last of them may be
 // lost, and then nothing else tells of their template. Upstream has it as the current revision (newVersionedStatefulSetPod in
 // pkg/controller/statefulset/stateful_set_utils.go).
-const olderNote = "statefulset-below-partition/"
+const partitionNote = "statefulset-below-partition/"
 
-func olderNoteName(set ownerKey) string { return olderNote + set.namespace + "/" + set.name }
+func partitionNoteName(set ownerKey) string { return partitionNote + set.namespace + "/" + set.name }
 
 // findBefore is a pod as all were before the update that stops at the partition: the one that was noted, until the update is
 // complete, also if the commit returns to its template meanwhile. With nothing noted it is one below the partition, or one that is
@@ -51,7 +51,7 @@ func (s *stateful) hasClaimsOf(pod *corev1.Pod) bool {
 
 // notePartition keeps one pod of a revision: they differ in what each gets anew.
 func (p *planner) notePartition(s *stateful) {
-	name := olderNoteName(s.key)
+	name := partitionNoteName(s.key)
 	noted := readNote[corev1.Pod](p.observed.Notes[name])
 	switch {
 	case s.before != nil && (noted == nil || noted.Labels[revisionLabel] != s.before.Labels[revisionLabel]):

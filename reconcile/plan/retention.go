@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"iter"
-	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -118,16 +117,8 @@ func (p *planner) noteRetention(s *stateful) {
 
 // forgetStateful deletes the notes of StatefulSets that have left the commit, once their pods are gone.
 func (p *planner) forgetStateful() {
-	for _, name := range slices.Sorted(maps.Keys(p.observed.Notes)) {
-		prefix, rest, _ := strings.Cut(name, "/")
-		namespace, set, _ := strings.Cut(rest, "/")
-		key := ownerKey{"StatefulSet", namespace, set}
-		ours := prefix+"/" == keepNote || prefix+"/" == olderNote
-		if ours && len(p.owned[key]) == 0 && !p.has(key) {
-			ref := manifests.Ref{APIVersion: "apps/v1", Kind: key.kind, Namespace: namespace, Name: set}
-			p.do(WriteNote{Name: name, Object: ref, Reason: fmt.Sprintf("%s is not in the commit, and its pods are gone", key)})
-		}
-	}
+	gone := func(set ownerKey) bool { return len(p.owned[set]) == 0 && !p.has(set) }
+	p.forget("StatefulSet", gone, "is not in the commit, and its pods are gone", keepNote, partitionNote)
 }
 
 // removeScaledClaims removes the volumes of ordinals that the StatefulSet does not want, if it says so, once no pod has them.

@@ -66,7 +66,7 @@ func (p *planner) stateful(object *manifests.Object, value *appsv1.StatefulSet) 
 		}
 	}
 	slices.SortFunc(s.condemned, func(a, b *podView) int { return cmp.Compare(s.ordinal(b), s.ordinal(a)) })
-	s.before = s.findBefore(readNote[corev1.Pod](p.observed.Notes[olderNoteName(s.key)]))
+	s.before = s.findBefore(readNote[corev1.Pod](p.observed.Notes[partitionNoteName(s.key)]))
 	return s
 }
 

@@ -4,6 +4,7 @@ import (
 	"net/netip"
 
 	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netlink/nl"
 	"golang.org/x/sys/unix"
 )
 
@@ -44,17 +45,23 @@ func (s staleFlows) MatchConntrackFlow(flow *netlink.ConntrackFlow) bool {
 
 // disconnect deletes the flows to pods that are gone. What a client sends on then begins a connection to another pod, which
 // resets it.
+//
+// A connection that has ended is left alone. The kernel replaces it by itself when its client connects from the same port
+// again (net/netfilter/nf_conntrack_proto_tcp.c, "Attempt to reopen a closed/aborted connection"), and deletes by address and
+// port: between the look and the deletion, that may have become a new connection to another pod, whose client would wait
+// in vain.
 func (n *nft) disconnect(gone map[netip.Addr]bool) {
 	if _, err := netlink.ConntrackDeleteFilters(netlink.ConntrackTable, unix.AF_INET, goneFlows(gone)); err != nil {
 		n.log.Warn("delete flows to pods that are gone", "err", err)
 	}
 }
 
-// goneFlows matches flows whose replies come from one of the addresses.
+// goneFlows matches flows whose replies come from one of the addresses, unless they have ended.
 type goneFlows map[netip.Addr]bool
 
 // MatchConntrackFlow implements netlink.CustomConntrackFilter.
 func (g goneFlows) MatchConntrackFlow(flow *netlink.ConntrackFlow) bool {
 	from, _ := netip.AddrFromSlice(flow.Reverse.SrcIP.To4())
-	return g[from]
+	state, isTCP := flow.ProtoInfo.(*netlink.ProtoInfoTCP)
+	return g[from] && !(isTCP && state.State == nl.TCP_CONNTRACK_TIME_WAIT)
 }

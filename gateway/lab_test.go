@@ -55,8 +55,8 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// serveBackend answers on a port, by TCP and UDP, each line or datagram with its name and the client's address, and the line
-// "reset" with a reset; and by HTTP on 8081.
+// serveBackend answers on a port, by TCP and UDP, each line or datagram with its name and the client's address, the line
+// "reset" with a reset, and ends the connection after it has answered the line "last"; and by HTTP on 8081.
 func serveBackend(name, port string) {
 	packets, err := net.ListenPacket("udp4", ":"+port)
 	exitOn(err)
@@ -94,6 +94,9 @@ func serveBackend(name, port string) {
 					return
 				}
 				fmt.Fprintf(conn, "%s %s\n", name, conn.RemoteAddr())
+				if lines.Text() == "last" {
+					return
+				}
 			}
 		}()
 	}

@@ -5,12 +5,14 @@ package gateway_test
 import (
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"net"
 	"net/netip"
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -281,6 +283,65 @@ func TestConnectionsToAPodThatIsGoneEnd(t *testing.T) {
 			t.Errorf("from the port of an old connection: %s answers, %v", answered, err)
 		}
 	})
+}
+
+// TestAPortIsUsedAgainWhileAPodGoes: a client that makes many connections comes back to a port while the kernel still knows the
+// connection from it that had ended at a pod which is gone now.
+func TestAPortIsUsedAgainWhileAPodGoes(t *testing.T) {
+	const first, ports, clients, rounds = 40000, 2000, 8, 8
+	backends(t, func(t *testing.T, backend string) {
+		l := newLab(t)
+		l.pod(t, "a", podA)
+		l.pod(t, "b", podB)
+		client := l.plug(t, "10.77.64.20", "")
+		a := l.agent(t, backend)
+		connectFromAll := func() {
+			var work sync.WaitGroup
+			for i := range clients {
+				work.Go(func() {
+					err := client.do(func() error {
+						for port := first + i; port < first+ports; port += clients {
+							if err := lastWord(port); err != nil {
+								return err
+							}
+						}
+						return nil
+					})
+					if err != nil {
+						t.Error(err)
+					}
+				})
+			}
+			work.Wait()
+		}
+		for range rounds {
+			a.apply(t, service("web", webIP, podA, podB))
+			connectFromAll()
+			a.apply(t, service("web", webIP, podB))
+			if err := a.Gone(timeout(t, 20*time.Second), netip.MustParseAddr(podA)); err != nil {
+				t.Fatal(err)
+			}
+			connectFromAll()
+		}
+	})
+}
+
+// lastWord connects to web from a port and has the backend end the connection, so that the port is free again at once.
+func lastWord(port int) error {
+	dialer := net.Dialer{Timeout: 3 * time.Second, LocalAddr: &net.TCPAddr{Port: port}}
+	conn, err := dialer.Dial("tcp4", web)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	if err := conn.SetDeadline(time.Now().Add(3 * time.Second)); err != nil {
+		return err
+	}
+	if _, err := conn.Write([]byte("last\n")); err != nil {
+		return err
+	}
+	_, err = io.ReadAll(conn)
+	return err
 }
 
 // TestAClientThatWasResetGoesWhereOthersGo, although it connects from the same port as before.

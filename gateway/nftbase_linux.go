@@ -42,6 +42,13 @@ func (n *nft) addBase(conn *nftables.Conn) error {
 		}
 	}
 	addChains(conn, n.table, n.base())
+	if !n.answers {
+		return nil
+	}
+	if err := conn.AddSet(n.publishers.set, nil); err != nil {
+		return err
+	}
+	addChains(conn, n.table, n.publishers.chains(n.table))
 	return nil
 }
 

@@ -44,24 +44,60 @@ func (e *Engine) publish(ctx context.Context, p runtime.Publication) error {
 	if err != nil {
 		return err
 	}
-	made, old := e.publications(p, draft.containerName(e.names))
+	err = e.replacePublication(ctx, shared, draft)
+	for errors.Is(err, errAddressTaken) {
+		err = e.replacePublication(ctx, shared, draft)
+	}
+	return err
+}
+
+// replacePublication creates the new container, removes the old one and starts the new one. Before that the gateway learns
+// where it will be.
+func (e *Engine) replacePublication(ctx context.Context, s shared, d draft) error {
+	made, old := e.publications(d.Publication, d.containerName(e.names))
 	if made != nil && made.running && len(old) == 0 {
 		return nil
 	}
 	if made == nil {
-		if made, err = e.createPublication(ctx, shared, draft, old); err != nil {
+		var err error
+		if made, err = e.createPublication(ctx, s, d, old); err != nil {
 			return err
 		}
 	}
-	for _, en := range old {
-		if err := e.remove(ctx, en.id); err != nil {
-			return fmt.Errorf("remove container %s: %w", en.name, err)
-		}
+	if err := e.removeAll(ctx, old); err != nil {
+		return err
 	}
 	if err := e.routePublications(ctx); err != nil {
 		return err
 	}
 	return e.open(ctx, made)
+}
+
+func (e *Engine) removeAll(ctx context.Context, list []*entry) error {
+	for _, en := range list {
+		if err := e.remove(ctx, en.id); err != nil {
+			return fmt.Errorf("remove container %s: %w", en.name, err)
+		}
+	}
+	return nil
+}
+
+// renewPublications replaces those that an earlier Podyard, or a gateway that could do other things, had made otherwise. One that
+// fails is left to the next Publish.
+func (e *Engine) renewPublications(ctx context.Context, progress func(string)) {
+	for _, p := range publicationsOf(e.cache.all()) {
+		d, err := e.draftPublication(ctx, p.Publication)
+		if err == nil {
+			if made, old := e.publications(p.Publication, d.containerName(e.names)); made != nil && len(old) == 0 {
+				continue
+			}
+			progress("replacing the publication of " + publicationName(p.Publication))
+			err = e.Publish(ctx, p.Publication)
+		}
+		if err != nil {
+			e.log.Warn("a publication cannot be renewed", "publication", publicationName(p.Publication), "err", err)
+		}
+	}
 }
 
 // publications are the container of that name, if it is there, and the others of the same publication.
@@ -114,45 +150,58 @@ func (e *Engine) publicationAddress(r ranges, old []*entry) (netip.Addr, error) 
 	return netip.Addr{}, errNoAddress
 }
 
-// open starts the container and waits until its ports lead to the Service.
+// errAddressTaken: somebody else in the network has the address. The next try has another.
+var errAddressTaken = errors.New("the address in the pod network is taken")
+
+// open starts the container and waits until its ports lead to the Service. The file that tells so may be that of an earlier
+// start.
 func (e *Engine) open(ctx context.Context, en *entry) error {
+	var earlier time.Time
 	if !en.running {
-		err := e.launch(ctx, en.id, !en.started.IsZero())
-		if leftBehind(err) {
-			return errors.Join(errLeftBehind, e.remove(ctx, en.id))
+		if file, err := e.cli.ContainerStatPath(ctx, en.id, openFile); err == nil {
+			earlier = file.Mtime
 		}
-		if err != nil && strings.Contains(err.Error(), "Address already in use") {
-			e.avoidAddress(en.publication.address)
-			return errors.Join(err, e.remove(ctx, en.id)) // the next try has another
-		}
-		err = e.explainPort(ctx, en, err)
-		if lookErr := e.look(ctx, en.id); err == nil {
-			err = lookErr
-		}
-		if err != nil {
-			return publicationError(err)
+		if err := e.startPublication(ctx, en); err != nil {
+			return err
 		}
 	}
+	return e.awaitOpen(ctx, en, earlier)
+}
+
+func (e *Engine) startPublication(ctx context.Context, en *entry) error {
+	err := e.launch(ctx, en.id, !en.started.IsZero())
+	if leftBehind(err) {
+		return errors.Join(errLeftBehind, e.remove(ctx, en.id))
+	}
+	if err != nil && strings.Contains(err.Error(), "Address already in use") {
+		e.avoidAddress(en.publication.address)
+		return errors.Join(errAddressTaken, e.remove(ctx, en.id))
+	}
+	if lookErr := e.look(ctx, en.id); err == nil {
+		return lookErr
+	}
+	if portTaken(err) {
+		return &engineError{e.explainPort(ctx, en, err), runtime.ErrPortTaken}
+	}
+	return &engineError{err, nil}
+}
+
+func (e *Engine) awaitOpen(ctx context.Context, en *entry, earlier time.Time) error {
 	ctx, cancel := context.WithTimeout(ctx, openTimeout)
 	defer cancel()
 	for wait := 2 * time.Millisecond; ; wait = min(2*wait, 100*time.Millisecond) {
-		_, err := e.cli.ContainerStatPath(ctx, en.id, openFile)
-		if err == nil || !cerrdefs.IsNotFound(err) {
+		file, err := e.cli.ContainerStatPath(ctx, en.id, openFile)
+		if err != nil && !cerrdefs.IsNotFound(err) {
 			return err
+		}
+		if err == nil && !file.Mtime.Equal(earlier) {
+			return nil
 		}
 		if sleep(ctx, wait); ctx.Err() != nil {
 			words, _ := e.lastWords(context.WithoutCancel(ctx), en.id)
 			return fmt.Errorf("the ports do not lead anywhere yet: %s: %w", words, ctx.Err())
 		}
 	}
-}
-
-// publicationError tells a port that is taken from what else may be wrong.
-func publicationError(err error) error {
-	if portTaken(err) {
-		return &engineError{err, runtime.ErrPortTaken}
-	}
-	return &engineError{err, nil}
 }
 
 // Unpublish implements runtime.Publisher.
@@ -164,15 +213,13 @@ func (e *Engine) Unpublish(ctx context.Context, namespace, name string) error {
 	defer e.publishing.Unlock()
 	p := runtime.Publication{Namespace: namespace, Name: name}
 	_, old := e.publications(p, "")
-	for _, en := range old {
-		if err := e.remove(ctx, en.id); err != nil {
-			return wrap("unpublish", publicationName(p), err)
-		}
-	}
 	if len(old) == 0 {
 		return nil
 	}
-	return e.routePublications(ctx)
+	if err := e.removeAll(ctx, old); err != nil {
+		return wrap("unpublish", publicationName(p), err)
+	}
+	return wrap("unpublish", publicationName(p), e.routePublications(ctx))
 }
 
 // publicationName is "namespace/name", or the name alone of the Ingress publication.

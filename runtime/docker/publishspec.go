@@ -161,6 +161,9 @@ func decodePublication(c container.InspectResponse, network string) *publication
 	if !out.Running {
 		out.Error = useful(c.State.Error)
 	}
+	if !out.Running && out.Error == "" && c.State.ExitCode != 0 {
+		out.Error = fmt.Sprintf("its container ended with exit code %d", c.State.ExitCode)
+	}
 	if c.NetworkSettings != nil {
 		if endpoint := c.NetworkSettings.Networks[network]; endpoint != nil && endpoint.IPAMConfig != nil {
 			out.address, _ = netip.ParseAddr(endpoint.IPAMConfig.IPv4Address)

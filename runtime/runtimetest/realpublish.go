@@ -87,9 +87,9 @@ func (f *fixture) publish(sources ...string) (port int32) {
 	return web.Ports[0].HostPort
 }
 
-// tells has a server answer /cgi-bin/client with the address of its client.
+// tells has a server answer /cgi-bin/client with the address of its client, which may be written as in IPv6.
 const tells = `mkdir -p /tmp/www/cgi-bin
-printf '#!/bin/sh\necho; echo client=$REMOTE_ADDR.\n' >/tmp/www/cgi-bin/client
+printf '#!/bin/sh\necho; echo client=${REMOTE_ADDR##*:}\n' >/tmp/www/cgi-bin/client
 chmod +x /tmp/www/cgi-bin/client`
 
 func publishedClient(f *fixture) {
@@ -98,7 +98,7 @@ func publishedClient(f *fixture) {
 	f.sh(f.pods()[0].Containers[0].ID, tells)
 	port := f.publish()
 	for _, client := range []netip.Addr{f.hostAddress(), f.bridge()} {
-		f.fetches(client, port, "/cgi-bin/client", "client="+client.String()+".")
+		f.fetches(client, port, "/cgi-bin/client", "client="+client.String())
 	}
 }
 

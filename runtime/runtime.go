@@ -8,6 +8,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
+	networkingv1 "k8s.io/api/networking/v1"
 )
 
 // Runtime is an engine that runs pods. reconcile drives it; runtimetest says what each method must do.
@@ -23,6 +24,7 @@ type Runtime interface {
 	Containers
 	Streams
 	Router
+	Publisher
 }
 
 // Setup makes what all pods share, and removes what Podyard made.
@@ -123,6 +125,18 @@ type Router interface {
 	Route(ctx context.Context, routes Routes) error
 }
 
+// Publisher makes Services reachable from outside, at ports of the engine's host.
+type Publisher interface {
+	// Publish has connections to ports of the host go on to a Service's address or, for the Ingress publication, be served by the
+	// proxy for Routes.Ingresses. What is published under the same name is left alone if it is the same, and replaced
+	// if not, which interrupts it for a moment. It goes on without the daemon and after a restart of the engine.
+	// ErrPortTaken: a port of the host is in use by somebody else. Then the publication is in State, not Running, in place of what
+	// it was before, and the next Publish of it tries again.
+	Publish(ctx context.Context, publication Publication) error
+	// Unpublish ends that. The ports are free when it returns.
+	Unpublish(ctx context.Context, namespace, name string) error
+}
+
 // Errors on which callers act differently. Everything else is an engine error: back off and try again.
 var (
 	// ErrNotFound: the thing is not there (any more).
@@ -131,6 +145,8 @@ var (
 	ErrInvalid = errors.New("invalid")
 	// ErrNoProgram: the container has no such program, or it cannot be executed.
 	ErrNoProgram = errors.New("no such program")
+	// ErrPortTaken: a port of the host is in use. The error names the port.
+	ErrPortTaken = errors.New("port of the host is taken")
 )
 
 // State is everything of one instance that the engine holds.
@@ -160,6 +176,8 @@ type State struct {
 	OtherVolumes []string
 	// Routes in force in the gateway, which forgets labels and annotations.
 	Routes Routes
+	// Publications are what is published on the host, sorted by namespace and name.
+	Publications []Published
 	// Problems says why the last action on a pod failed, by "namespace/name". Reconcile fills it; runtimes leave it nil.
 	Problems map[string]Problem
 	// Notes are what plan.WriteNote wrote, by name: what outlives pods. Reconcile fills it; runtimes leave it nil.
@@ -427,7 +445,54 @@ type Routes struct {
 	// Endpoints carry the label kubernetes.io/service-name and conditions ready, serving, terminating, as
 	// k8s.io/api/discovery/v1 defines them. A Service has several while its pods differ in their ports.
 	Endpoints []*discoveryv1.EndpointSlice
+	// Ingresses lead from hosts and paths to Services of the same namespace.
+	Ingresses []*networkingv1.Ingress
+	// Certificates of the Secrets that Ingresses name, by "namespace/name". They do not come back with State.
+	Certificates map[string]Certificate
 }
+
+// Publication is what Publish makes of one Service, or of all Ingresses.
+type Publication struct {
+	// Namespace and Name of the Service. The Ingress publication has IngressPublication for a name and no namespace.
+	Namespace, Name string
+	// To is the address to which connections are forwarded, a ClusterIP; empty for the Ingress publication.
+	To string
+	// Ports, in the order of the Service's.
+	Ports []PublishedPort
+	// SourceRanges are the CIDRs from which clients may connect; none means from anywhere.
+	SourceRanges []string
+}
+
+// IngressPublication is the name of the publication of all Ingresses. No Service has it: theirs have a namespace.
+const IngressPublication = "ingress"
+
+// PublishedPort is a port of the host, on all its addresses, and where it leads.
+type PublishedPort struct {
+	Protocol corev1.Protocol
+	HostPort int32
+	// Port at Publication.To. Of the Ingress publication it is 80 (plain HTTP) or 443 (TLS), whatever the host's port.
+	Port int32
+}
+
+// Published is a publication as the engine has it.
+type Published struct {
+	Publication
+	// Running: the ports are open. If not, Error says why in the engine's words, as far as it knows.
+	Running bool
+	Error   string
+}
+
+// Certificate is what a Secret of type kubernetes.io/tls holds, in PEM. It prints and encodes as nothing.
+type Certificate struct{ Chain, Key []byte }
+
+// String implements fmt.Stringer and tells nothing.
+func (Certificate) String() string { return "(secret)" }
+
+// GoString implements fmt.GoStringer and tells nothing.
+func (Certificate) GoString() string { return "(secret)" }
+
+// MarshalJSON implements json.Marshaler and tells nothing.
+func (Certificate) MarshalJSON() ([]byte, error) { return []byte("{}"), nil }
 
 // ProbeResult is the answer to one probe.
 type ProbeResult struct {

@@ -26,6 +26,9 @@ type Engine struct {
 	foreign    map[foreignKey]bool
 	loads      map[string]Load
 	routes     runtime.Routes
+	// publications, sorted; heldPorts are those of the host that somebody else has.
+	publications []runtime.Published
+	heldPorts    map[portKey]bool
 
 	// registry is what pulls find; versions count how often a reference was pushed.
 	registry map[string]Program
@@ -92,6 +95,7 @@ func New(options Options) *Engine {
 		births:     map[string]int{},
 		names:      map[string]string{},
 		watchers:   map[chan struct{}]bool{},
+		heldPorts:  map[portKey]bool{},
 	}
 	for ref, program := range options.Images {
 		e.push(ref, program)

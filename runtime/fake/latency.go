@@ -26,6 +26,8 @@ var defaultLatency = map[string]time.Duration{
 	"Exec":            30 * time.Millisecond,
 	"Probe":           2 * time.Millisecond,
 	"Route":           10 * time.Millisecond,
+	"Publish":         300 * time.Millisecond,
+	"Unpublish":       80 * time.Millisecond,
 }
 
 // spread lengthens a latency by up to a quarter, by a hash of what is asked. So two verbs that begin at one instant of a

@@ -131,14 +131,15 @@ func (e *Engine) snapshot() runtime.State {
 		e.pods = e.observePods()
 	}
 	state := runtime.State{
-		Instance: e.options.Instance,
-		Host:     maps.Clone(e.options.Host),
-		Runtimes: slices.Clone(e.options.Runtimes),
-		Capacity: corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("4"), corev1.ResourceMemory: resource.MustParse("8Gi")},
-		Images:   map[string]runtime.Image{},
-		Routes:   runtime.Routes{Services: slices.Clone(e.routes.Services), Endpoints: slices.Clone(e.routes.Endpoints)},
-		Pods:     e.pods,
-		Volumes:  e.observeVolumes(), OtherVolumes: e.observeOthers(),
+		Instance:     e.options.Instance,
+		Host:         maps.Clone(e.options.Host),
+		Runtimes:     slices.Clone(e.options.Runtimes),
+		Capacity:     corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("4"), corev1.ResourceMemory: resource.MustParse("8Gi")},
+		Images:       map[string]runtime.Image{},
+		Routes:       runtime.Routes{Services: slices.Clone(e.routes.Services), Endpoints: slices.Clone(e.routes.Endpoints), Ingresses: slices.Clone(e.routes.Ingresses)},
+		Publications: copyPublications(e.publications),
+		Pods:         e.pods,
+		Volumes:      e.observeVolumes(), OtherVolumes: e.observeOthers(),
 		ServiceCIDR: serviceCIDR,
 		HostIP:      hostIP,
 	}

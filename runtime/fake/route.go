@@ -2,6 +2,7 @@ package fake
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"time"
 
@@ -40,6 +41,7 @@ func (e *Engine) Route(ctx context.Context, routes runtime.Routes) error {
 // served is what State tells of routes: a data plane remembers what it needs to serve them, and nothing else.
 func served(r runtime.Routes) runtime.Routes {
 	out := copyRoutes(r)
+	out.Certificates = nil
 	for _, s := range out.Services {
 		s.ObjectMeta = metav1.ObjectMeta{Namespace: s.Namespace, Name: s.Name}
 		s.Spec.IPFamilies, s.Spec.IPFamilyPolicy = nil, nil
@@ -55,5 +57,9 @@ func copyRoutes(r runtime.Routes) runtime.Routes {
 	for _, s := range r.Endpoints {
 		out.Endpoints = append(out.Endpoints, s.DeepCopy())
 	}
+	for _, i := range r.Ingresses {
+		out.Ingresses = append(out.Ingresses, i.DeepCopy())
+	}
+	out.Certificates = maps.Clone(r.Certificates)
 	return out
 }

@@ -64,10 +64,13 @@ func (e *Engine) teardown(volumes bool) []string {
 		delete(e.volumes, name)
 		gone = append(gone, "volume "+name)
 	}
+	for _, p := range e.publications {
+		gone = append(gone, "publication "+publicationName(p.Namespace, p.Name))
+	}
 	if e.ensured {
 		gone = append(gone, "gateway", "network", "infra image")
 	}
-	e.ensured, e.routes = false, runtime.Routes{}
+	e.ensured, e.routes, e.publications = false, runtime.Routes{}, nil
 	e.touch()
 	return gone
 }

@@ -17,7 +17,7 @@ import (
 // pkg/apis/apps/validation and pkg/apis/batch/validation. Messages never quote the value of a Secret.
 func validate(set *Set) error {
 	var errs Errors
-	rules := newPolicies(set)
+	rules, asked := newPolicies(set), newAskedPorts(set)
 	for _, o := range set.Objects {
 		if o.Value == nil {
 			continue
@@ -28,6 +28,7 @@ func validate(set *Set) error {
 		c.ordering()
 		c.value()
 		c.references(set)
+		c.sharedPorts(asked)
 		c.policies(rules)
 		errs = append(errs, o.withoutConsequences(own)...)
 	}
@@ -52,7 +53,7 @@ func (c check) value() {
 	case *corev1.Pod:
 		c.podSpec(spec, &v.Spec)
 	case *corev1.Service:
-		c.service(spec, &v.Spec)
+		c.service(spec, v)
 	case *corev1.PersistentVolumeClaim:
 		c.claim(v)
 	case *corev1.PersistentVolume:

@@ -36,6 +36,10 @@ func (r *Reconciler) apply(ctx context.Context, set *manifests.Set, action plan.
 		return r.deletePod(ctx, set, a)
 	case plan.RemoveVolume:
 		return r.runtime.RemoveVolume(ctx, a.Volume)
+	case plan.PublishPorts:
+		return publishError(r.runtime.Publish(ctx, a.Publication))
+	case plan.UnpublishPorts:
+		return r.runtime.Unpublish(ctx, a.Namespace, a.Name)
 	case plan.WriteNote:
 		return r.writeNote(a)
 	default:
@@ -168,7 +172,7 @@ func (r *Reconciler) createContainer(ctx context.Context, set *manifests.Set, sa
 	if err != nil {
 		return "", err
 	}
-	o := origin{set: set, state: state}
+	o := origin{set: set, state: state, services: r.services()}
 	if observed := findPod(state, sandbox); observed != nil {
 		o.ip = observed.IP
 	}
@@ -227,7 +231,14 @@ func (r *Reconciler) updateVolume(ctx context.Context, set *manifests.Set, a pla
 // origin is where a configuration comes from now.
 func (r *Reconciler) origin(ctx context.Context, set *manifests.Set, ip string) (origin, error) {
 	state, err := r.state(ctx)
-	return origin{set: set, state: state, ip: ip}, err
+	return origin{set: set, state: state, services: r.services(), ip: ip}, err
+}
+
+// services are those of the last plan: they are as good as in force, and pods of the same commit see them.
+func (r *Reconciler) services() []*corev1.Service {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.planned
 }
 
 func (r *Reconciler) observedPod(ctx context.Context, sandbox string) (*runtime.Pod, error) {

@@ -30,6 +30,9 @@ const noPort = math.MaxInt32
 // (k8s.io/endpointslice, reconciler.go), but that a slice holds as many endpoints as there are. A pod that this plan deletes is
 // listed as terminating, so that it leaves the Service before it is told to stop.
 func (p *planner) endpoints(service *corev1.Service) []*discoveryv1.EndpointSlice {
+	if isExternalName(service) {
+		return nil
+	}
 	groups := p.portGroups(service)
 	slices.SortFunc(groups, func(a, b portGroup) int { return slices.Compare(a.numbers, b.numbers) })
 	out := make([]*discoveryv1.EndpointSlice, len(groups))

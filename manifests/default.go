@@ -26,7 +26,7 @@ func setDefaults(value any) {
 		defaultSecret(v)
 	case *corev1.Service:
 		defaultService(v)
-	case *corev1.Endpoints:
+	case *Endpoints:
 		defaultEndpoints(v)
 	case *discoveryv1.EndpointSlice:
 		defaultEndpointSlice(v)
@@ -267,7 +267,7 @@ func defaultService(s *corev1.Service) {
 	}
 }
 
-func defaultEndpoints(e *corev1.Endpoints) {
+func defaultEndpoints(e *Endpoints) {
 	for i := range e.Subsets {
 		for j := range e.Subsets[i].Ports {
 			fill(defaults{}, &e.Subsets[i].Ports[j].Protocol, corev1.ProtocolTCP)

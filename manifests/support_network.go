@@ -3,7 +3,6 @@ package manifests
 import (
 	"slices"
 
-	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 )
@@ -12,7 +11,7 @@ import (
 var networkKinds = []kind{
 	{"networking.k8s.io/v1", "Ingress", func() any { return &networkingv1.Ingress{} }, honoured, "", slices.Concat(objectFields, statusFields, under("spec", ingressFields))},
 	{"networking.k8s.io/v1", "IngressClass", func() any { return &networkingv1.IngressClass{} }, silent, "Podyard serves the Ingresses of every class", slices.Concat(objectFields, under("spec", ingressClassFields))},
-	{"v1", "Endpoints", func() any { return &corev1.Endpoints{} }, honoured, "", slices.Concat(objectFields, endpointsFields)},
+	{"v1", "Endpoints", func() any { return &Endpoints{} }, honoured, "", slices.Concat(objectFields, endpointsFields)},
 	{"discovery.k8s.io/v1", "EndpointSlice", func() any { return &discoveryv1.EndpointSlice{} }, honoured, "", slices.Concat(objectFields, endpointSliceFields)},
 }
 

@@ -57,7 +57,7 @@ func (c check) value() {
 		c.service(spec, &v.Spec)
 	case *networkingv1.Ingress:
 		c.ingress(spec, v)
-	case *corev1.Endpoints:
+	case *Endpoints:
 		c.endpoints(v)
 	case *discoveryv1.EndpointSlice:
 		c.endpointSlice(v)

@@ -36,7 +36,7 @@ func (c check) endpointAddress(path *field.Path, address string) {
 }
 
 // endpoints follows upstream's validateEndpointSubsets (pkg/apis/core/validation).
-func (c check) endpoints(e *corev1.Endpoints) {
+func (c check) endpoints(e *Endpoints) {
 	for i := range e.Subsets {
 		subset, at := &e.Subsets[i], field.NewPath("subsets").Index(i)
 		if len(subset.Addresses) == 0 && len(subset.NotReadyAddresses) == 0 {
@@ -132,7 +132,7 @@ func (c check) atMost(path *field.Path, n, limit int) {
 }
 
 // serviceOfEndpoints looks for the Service that Endpoints are of. In a cluster it may be missing, too.
-func (r resolver) serviceOfEndpoints(e *corev1.Endpoints) {
+func (r resolver) serviceOfEndpoints(e *Endpoints) {
 	at := field.NewPath("metadata", "name")
 	service := r.service(e.Name)
 	switch {

@@ -29,7 +29,7 @@ func (c check) references(set *Set) {
 		r.autoscaler(field.NewPath("spec"), v)
 	case *networkingv1.Ingress:
 		r.ingress(field.NewPath("spec"), v)
-	case *corev1.Endpoints:
+	case *Endpoints:
 		r.serviceOfEndpoints(v)
 	case *discoveryv1.EndpointSlice:
 		r.serviceOfSlice(v)

@@ -13,7 +13,6 @@ import (
 	schedulingv1 "k8s.io/api/scheduling/v1"
 	storagev1 "k8s.io/api/storage/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
-	"k8s.io/apimachinery/pkg/util/intstr"
 )
 
 // setDefaults fills in what upstream's API server would (pkg/apis/core/v1/defaults.go, pkg/apis/apps/v1/defaults.go,
@@ -249,22 +248,6 @@ func defaultSecret(s *corev1.Secret) {
 		s.Data[key] = []byte(value)
 	}
 	s.StringData = nil
-}
-
-func defaultService(s *corev1.Service) {
-	fill(defaults{}, &s.Spec.Type, corev1.ServiceTypeClusterIP)
-	fill(defaults{}, &s.Spec.SessionAffinity, corev1.ServiceAffinityNone)
-	for i := range s.Spec.Ports {
-		p := &s.Spec.Ports[i]
-		fill(defaults{}, &p.Protocol, corev1.ProtocolTCP)
-		if p.TargetPort == (intstr.IntOrString{}) || p.TargetPort == intstr.FromString("") {
-			p.TargetPort = intstr.FromInt32(p.Port)
-		}
-	}
-	point(defaults{}, &s.Spec.InternalTrafficPolicy, corev1.ServiceInternalTrafficPolicyCluster)
-	if s.Spec.Type != corev1.ServiceTypeClusterIP {
-		fill(defaults{}, &s.Spec.ExternalTrafficPolicy, corev1.ServiceExternalTrafficPolicyCluster)
-	}
 }
 
 func defaultEndpoints(e *Endpoints) {

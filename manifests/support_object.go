@@ -32,26 +32,24 @@ var configMapFields = honour("data.*", "binaryData.*", "immutable")
 
 var secretFields = honour("data.*", "stringData.*", "type", "immutable")
 
-const insideOnly = "the Service is reachable inside only: its ports are not published on the host yet"
-
 // serviceFields are those of a Service's spec.
 var serviceFields = slices.Concat(
-	refuse("not supported yet: Services of type ExternalName", "externalName"),
-	only(refuse("not supported yet: Services of type ExternalName", "type"), "ExternalName"),
-	only(ignore(insideOnly, "type"), "NodePort", "LoadBalancer"),
-	honour("type", "selector.*", "clusterIP", "clusterIPs", "publishNotReadyAddresses"),
-	only(ignore("the port can be looked up by name, but SCTP to the Service's address is not forwarded", "ports[].protocol"), "SCTP"),
+	honourWith("NodePort and LoadBalancer are published on the host", "type"),
+	honour("externalName", "selector.*", "clusterIP", "clusterIPs", "publishNotReadyAddresses"),
+	only(ignore("the port can be looked up by name, but SCTP to the Service's address is not forwarded, nor published on the host", "ports[].protocol"), "SCTP"),
 	honour("ports[].{name,protocol,appProtocol,port,targetPort}"),
-	unless(ignore(insideOnly, "ports[].nodePort", "healthCheckNodePort"), int64(0)),
-	ignore(insideOnly, "loadBalancerIP", "loadBalancerSourceRanges", "loadBalancerClass"),
-	unless(ignore(insideOnly, "allocateLoadBalancerNodePorts"), true),
-	unless(ignore(insideOnly, "externalTrafficPolicy"), "Cluster"),
-	unless(ignore("there is one host: every endpoint is local", "internalTrafficPolicy"), "Cluster"),
-	ignore("there is one host: every endpoint is equally near", "trafficDistribution"),
-	unless(ignore("every connection goes to any ready pod: there is no affinity", "sessionAffinity"), "None"),
-	ignore("every connection goes to any ready pod: there is no affinity", "sessionAffinityConfig"),
-	refuse("not supported yet: Services answer on their own address only", "externalIPs"),
+	honourWith("of a LoadBalancer, a node port is open only where it is asked for by number, and loadBalancerSourceRanges hold for it, too", "ports[].nodePort", "allocateLoadBalancerNodePorts"),
+	honourWith("ranges of IPv6 are left out", "loadBalancerSourceRanges"),
+	ignore("the ports are published on all addresses of the host", "loadBalancerIP"),
+	ignore("there is one kind of load balancer: it publishes the ports on the host, whatever the class", "loadBalancerClass"),
+	unless(ignore("nothing answers there: no load balancer outside has to find out which host has endpoints", "healthCheckNodePort"), int64(0)),
+	honourWith("there is one host, so every endpoint is local; with Cluster the client's address is kept as well, but for connections that come from the host itself", "externalTrafficPolicy"),
+	honourWith("there is one host: every endpoint is local", "internalTrafficPolicy"),
+	honourWith("there is one host: every endpoint is equally near", "trafficDistribution"),
+	honour("sessionAffinity", "sessionAffinityConfig.clientIP.timeoutSeconds"),
+	refuse("not supported: a Service answers on its own address, and with type LoadBalancer on those of the host", "externalIPs"),
 	only(refuse("not supported yet: addresses are IPv4", "ipFamilies[]"), "IPv6"),
 	honour("ipFamilies[]"),
-	unless(refuse("not supported yet: addresses are IPv4 (SingleStack)", "ipFamilyPolicy"), "SingleStack"),
+	only(refuse("not supported yet: addresses are IPv4; PreferDualStack does with that, here as in any cluster of one family", "ipFamilyPolicy"), "RequireDualStack"),
+	honourWith("PreferDualStack means IPv4", "ipFamilyPolicy"),
 )

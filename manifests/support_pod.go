@@ -16,7 +16,7 @@ var podFields = slices.Concat(
 	honour("dnsPolicy", "dnsConfig.{nameservers,searches}", "dnsConfig.options[].{name,value}"),
 	honourWith("its imagePullSecrets are used where the pod names none; there is no API server to authenticate to", "serviceAccountName", "serviceAccount"),
 	ignore("there is no API server: no token is mounted", "automountServiceAccountToken"),
-	ignore("Services are found by DNS; no environment variables are made of them", "enableServiceLinks"),
+	honourWith("there are no variables of a Service kubernetes: there is no API server", "enableServiceLinks"),
 	ignore("there is no controller that would set these conditions: they are shown as Unknown, and the pod does not wait for them", "readinessGates"),
 	honourWith("if the engine has a runtime of the name that is its handler; else containers run under the engine's default runtime", "runtimeClassName"),
 	refuse("not supported: the engine has no limits for a whole pod; give each container its own resources", "resources"),

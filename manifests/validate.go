@@ -19,7 +19,7 @@ import (
 // pkg/apis/apps/validation and pkg/apis/batch/validation. Messages never quote the value of a Secret.
 func validate(set *Set) error {
 	var errs Errors
-	rules := newPolicies(set)
+	rules, asked := newPolicies(set), newAskedPorts(set)
 	for _, o := range set.Objects {
 		if o.Value == nil {
 			continue
@@ -30,6 +30,7 @@ func validate(set *Set) error {
 		c.ordering()
 		c.value()
 		c.references(set)
+		c.sharedPorts(asked)
 		c.policies(rules)
 		errs = append(errs, o.withoutConsequences(own)...)
 	}
@@ -54,7 +55,7 @@ func (c check) value() {
 	case *corev1.Pod:
 		c.podSpec(spec, &v.Spec)
 	case *corev1.Service:
-		c.service(spec, &v.Spec)
+		c.service(spec, v)
 	case *networkingv1.Ingress:
 		c.ingress(spec, v)
 	case *Endpoints:

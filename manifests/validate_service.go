@@ -12,17 +12,25 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 )
 
-// service follows upstream's ValidateService.
-func (c check) service(path *field.Path, spec *corev1.ServiceSpec) {
+// service follows upstream's ValidateService, and GetWarningsForService (pkg/api/service/warnings.go).
+func (c check) service(path *field.Path, s *corev1.Service) {
+	spec := &s.Spec
 	oneOf(c, path.Child("type"), spec.Type, corev1.ServiceTypeClusterIP, corev1.ServiceTypeNodePort, corev1.ServiceTypeLoadBalancer, corev1.ServiceTypeExternalName)
-	oneOf(c, path.Child("sessionAffinity"), spec.SessionAffinity, corev1.ServiceAffinityNone, corev1.ServiceAffinityClientIP)
 	for _, key := range slices.Sorted(maps.Keys(spec.Selector)) {
 		at := path.Child("selector").Key(key)
 		c.all(at, validation.IsQualifiedName(key))
 		c.all(at, validation.IsValidLabelValue(spec.Selector[key]))
 	}
-	c.clusterIP(path, spec)
 	c.servicePorts(path.Child("ports"), spec)
+	c.affinity(path, spec)
+	c.families(path, spec)
+	c.externalName(path, spec)
+	if spec.Type != corev1.ServiceTypeExternalName {
+		c.clusterIP(path, spec)
+	}
+	c.trafficPolicies(path, spec)
+	c.nodePorts(path.Child("ports"), spec)
+	c.loadBalancer(path, s)
 }
 
 func (c check) clusterIP(path *field.Path, spec *corev1.ServiceSpec) {
@@ -30,7 +38,7 @@ func (c check) clusterIP(path *field.Path, spec *corev1.ServiceSpec) {
 	switch spec.ClusterIP {
 	case "":
 	case corev1.ClusterIPNone:
-		if spec.Type == corev1.ServiceTypeNodePort || spec.Type == corev1.ServiceTypeLoadBalancer {
+		if isPublished(spec) {
 			c.add(at, "must not be None for a Service of type %s", spec.Type)
 		}
 	default:
@@ -75,4 +83,79 @@ func (c check) targetPort(path *field.Path, p corev1.ServicePort) {
 	case p.TargetPort.IntVal != p.Port:
 		c.port(path, p.TargetPort.IntVal)
 	}
+}
+
+// maxAffinitySeconds is upstream's MaxClientIPServiceAffinitySeconds, a day.
+const maxAffinitySeconds = 86400
+
+// affinity follows upstream's validateClientIPAffinityConfig. Upstream drops a config that has nothing to configure.
+func (c check) affinity(path *field.Path, spec *corev1.ServiceSpec) {
+	oneOf(c, path.Child("sessionAffinity"), spec.SessionAffinity, corev1.ServiceAffinityNone, corev1.ServiceAffinityClientIP)
+	at := path.Child("sessionAffinityConfig")
+	switch {
+	case spec.SessionAffinity == corev1.ServiceAffinityClientIP:
+		if seconds := *spec.SessionAffinityConfig.ClientIP.TimeoutSeconds; seconds < 1 || seconds > maxAffinitySeconds {
+			c.add(at.Child("clientIP", "timeoutSeconds"), "must be from 1 to %d", maxAffinitySeconds)
+		}
+		if spec.ClusterIP == corev1.ClusterIPNone {
+			c.warn(path.Child("sessionAffinity"), "is ignored: a headless Service has no address that would spread connections")
+		}
+	case spec.SessionAffinityConfig != nil:
+		c.warn(at, "is ignored: sessionAffinity is None")
+	}
+}
+
+// families follows upstream's ValidateServiceClusterIPsRelatedFields on a cluster of IPv4 only.
+func (c check) families(path *field.Path, spec *corev1.ServiceSpec) {
+	twice := c.unique("family")
+	for i, family := range spec.IPFamilies {
+		at := path.Child("ipFamilies").Index(i)
+		oneOf(c, at, family, corev1.IPv4Protocol, corev1.IPv6Protocol)
+		twice(at, string(family))
+	}
+	if policy := spec.IPFamilyPolicy; policy != nil {
+		oneOf(c, path.Child("ipFamilyPolicy"), *policy, corev1.IPFamilyPolicySingleStack, corev1.IPFamilyPolicyPreferDualStack, corev1.IPFamilyPolicyRequireDualStack)
+	}
+}
+
+// externalName checks what a Service of that type must have and must not; its name may end with a dot.
+func (c check) externalName(path *field.Path, spec *corev1.ServiceSpec) {
+	at := path.Child("externalName")
+	if spec.Type != corev1.ServiceTypeExternalName {
+		if spec.ExternalName != "" {
+			c.warn(at, "is ignored: the Service is not of type ExternalName")
+		}
+		return
+	}
+	for _, forbidden := range []struct {
+		field string
+		set   bool
+	}{
+		{"clusterIP", spec.ClusterIP != ""},
+		{"clusterIPs", len(spec.ClusterIPs) > 0},
+		{"ipFamilies", len(spec.IPFamilies) > 0},
+		{"ipFamilyPolicy", spec.IPFamilyPolicy != nil},
+	} {
+		if forbidden.set {
+			c.add(path.Child(forbidden.field), "must not be set for a Service of type ExternalName")
+		}
+	}
+	c.target(at, spec.ExternalName)
+	if len(spec.Selector) > 0 {
+		c.warn(path.Child("selector"), "is ignored: a Service of type ExternalName has no pods")
+	}
+}
+
+func (c check) target(path *field.Path, name string) {
+	if _, err := netip.ParseAddr(name); err == nil {
+		c.warn(path, "is an IP address, and is looked up as a name all the same, here and in a cluster: for an address, use a Service without selector and an EndpointSlice")
+	}
+	if n := len(name); n > 0 && name[n-1] == '.' {
+		name = name[:n-1]
+	}
+	if name == "" {
+		c.add(path, "is required for a Service of type ExternalName")
+		return
+	}
+	c.all(path, validation.IsDNS1123Subdomain(name))
 }

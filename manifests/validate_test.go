@@ -171,22 +171,6 @@ status: {phase: Running}
 			"a.yaml:28: spec.volumes[2].csi: not supported: there is no driver for this kind of volume",
 			"a.yaml:29: spec.volumes[3].gitRepo: not supported, here or in a cluster: clone the repository in an init container",
 		}},
-		{name: "a Service that would be published is served inside", yaml: serviceHead + `  type: NodePort
-  ports: [{port: 80, nodePort: 30080}]
-`, warnings: []string{
-			"a.yaml:6: Service default/web: spec.ports[0].nodePort: " + insideOnly,
-			"a.yaml:5: Service default/web: spec.type: " + insideOnly,
-		}},
-		{name: "a Service of another family or type is refused", yaml: serviceHead + `  type: ExternalName
-  externalName: example.org
-  ipFamilies: [IPv4, IPv6]
-  ipFamilyPolicy: PreferDualStack
-`, errors: []string{
-			"a.yaml:5: spec.type: not supported yet: Services of type ExternalName",
-			"a.yaml:6: spec.externalName: not supported yet: Services of type ExternalName",
-			"a.yaml:7: spec.ipFamilies[1]: not supported yet: addresses are IPv4",
-			"a.yaml:8: spec.ipFamilyPolicy: not supported yet: addresses are IPv4 (SingleStack)",
-		}},
 		{name: "a NetworkPolicy is refused", yaml: `
 apiVersion: networking.k8s.io/v1
 kind: NetworkPolicy

@@ -168,7 +168,7 @@ func (r *Reconciler) createContainer(ctx context.Context, set *manifests.Set, sa
 	if err != nil {
 		return "", err
 	}
-	o := origin{set: set, state: state}
+	o := origin{set: set, state: state, services: r.services()}
 	if observed := findPod(state, sandbox); observed != nil {
 		o.ip = observed.IP
 	}
@@ -227,7 +227,14 @@ func (r *Reconciler) updateVolume(ctx context.Context, set *manifests.Set, a pla
 // origin is where a configuration comes from now.
 func (r *Reconciler) origin(ctx context.Context, set *manifests.Set, ip string) (origin, error) {
 	state, err := r.state(ctx)
-	return origin{set: set, state: state, ip: ip}, err
+	return origin{set: set, state: state, services: r.services(), ip: ip}, err
+}
+
+// services are those of the last plan: they are as good as in force, and pods of the same commit see them.
+func (r *Reconciler) services() []*corev1.Service {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.planned
 }
 
 func (r *Reconciler) observedPod(ctx context.Context, sandbox string) (*runtime.Pod, error) {

@@ -31,7 +31,7 @@ func (r *Reconciler) Debug(ctx context.Context, namespace, pod string, c corev1.
 	if err := r.debugImage(ctx, r.current(), found.Manifest, &spec); err != nil {
 		return "", err
 	}
-	config, err := origin{set: r.current(), state: state, ip: found.IP}.resolve(found.Manifest, &spec)
+	config, err := origin{set: r.current(), state: state, services: r.services(), ip: found.IP}.resolve(found.Manifest, &spec)
 	if err != nil {
 		return "", err
 	}

@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"fmt"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 
@@ -9,10 +10,13 @@ import (
 	"github.com/podyard/podyard/runtime"
 )
 
-// environment is envFrom, then env; a later name replaces an earlier one. Upstream: makeEnvironmentVariables
-// (pkg/kubelet/kubelet_pods.go).
+// environment is envFrom, then env; a later name replaces an earlier one. Those of Services come last and replace none.
+// Upstream: makeEnvironmentVariables and getServiceEnvVarMap (pkg/kubelet/kubelet_pods.go).
 func (o origin) environment(pod *corev1.Pod, c *corev1.Container) (*variables, error) {
 	env := &variables{index: map[string]int{}}
+	if pod.Spec.EnableServiceLinks == nil || *pod.Spec.EnableServiceLinks {
+		env.links = serviceLinks(o.services, pod.Namespace)
+	}
 	for _, from := range c.EnvFrom {
 		if err := env.addAll(o.set, pod.Namespace, from); err != nil {
 			return nil, err
@@ -27,13 +31,14 @@ func (o origin) environment(pod *corev1.Pod, c *corev1.Container) (*variables, e
 			env.set(v.Name, value)
 		}
 	}
+	env.addLinks()
 	return env, nil
 }
 
-// variables keep their order, for a later one may refer to an earlier one.
+// variables keep their order, for a later one may refer to an earlier one. links are those of Services, to which all may refer.
 type variables struct {
-	list  []runtime.EnvVar
-	index map[string]int
+	list, links []runtime.EnvVar
+	index       map[string]int
 }
 
 func (v *variables) set(name, value string) {
@@ -46,11 +51,21 @@ func (v *variables) set(name, value string) {
 }
 
 func (v *variables) get(name string) (string, bool) {
-	i, ok := v.index[name]
-	if !ok {
-		return "", false
+	if i, ok := v.index[name]; ok {
+		return v.list[i].Value, true
 	}
-	return v.list[i].Value, true
+	if i := slices.IndexFunc(v.links, func(l runtime.EnvVar) bool { return l.Name == name }); i >= 0 {
+		return v.links[i].Value, true
+	}
+	return "", false
+}
+
+func (v *variables) addLinks() {
+	for _, l := range v.links {
+		if _, there := v.index[l.Name]; !there {
+			v.set(l.Name, l.Value)
+		}
+	}
 }
 
 func (v *variables) addAll(set *manifests.Set, namespace string, from corev1.EnvFromSource) error {

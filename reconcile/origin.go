@@ -15,6 +15,8 @@ type origin struct {
 	// set holds the ConfigMaps, Secrets, claims and classes that pods refer to; state tells of the host.
 	set   *manifests.Set
 	state *runtime.State
+	// services are those of the last plan, with their addresses.
+	services []*corev1.Service
 	// ip is the pod's address; empty before it has one.
 	ip string
 }

@@ -10,6 +10,8 @@ import (
 	"sync"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
+
 	"github.com/podyard/podyard/manifests"
 	"github.com/podyard/podyard/reconcile/plan"
 	"github.com/podyard/podyard/runtime"
@@ -74,6 +76,7 @@ type Reconciler struct {
 	failures map[string]failure
 	pulls    map[string]pull
 	routed   *runtime.Routes
+	planned  []*corev1.Service
 	// left is when an address was last taken out of the routes, kept for as long as it matters.
 	left map[string]time.Time
 	// looks counts observations. hooks are the lifecycle hooks under way, preStopped the containers that had theirs.
@@ -212,6 +215,7 @@ func (r *Reconciler) round(ctx context.Context, watchErr error) appointment {
 	now := r.clock()
 	result := plan.Plan(desired, state, now)
 	r.forgetFailures(state, result.Actions)
+	r.keepServices(result.Routes.Services)
 	r.tell(result.Objects, state)
 	r.beginStarts(ctx, desired, result.Actions, observed)
 	// Endpoints leave before their pods are told to stop; so stops wait for the routes, and creations do not.
@@ -221,6 +225,13 @@ func (r *Reconciler) round(ctx context.Context, watchErr error) appointment {
 	}
 	r.publish(Status{Set: desired, State: state, Result: result, Err: err})
 	return appointment{steady: r.nextRound(err, r.measure(ctx, state), r.sample(ctx, desired, state)), wall: result.NextCheck, from: now}
+}
+
+// keepServices keeps the Services of which containers that are created from now on have variables.
+func (r *Reconciler) keepServices(services []*corev1.Service) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.planned = services
 }
 
 // forgetLanded begins an observation: actions that have ended by now will be seen in it.

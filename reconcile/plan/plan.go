@@ -9,6 +9,7 @@ import (
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
 	nodev1 "k8s.io/api/node/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -145,9 +146,10 @@ type planner struct {
 	policies policies
 	leaving  []*podView
 	garbage  map[ownerKey][]ownerKey
-	// names, labelled, claimants, volumes, bound and contents are worked out when they are first asked for.
+	// names, labelled, slices, claimants, volumes, bound and contents are worked out when they are first asked for.
 	names    map[types.NamespacedName]*podView
 	labelled map[podLabel][]*podView
+	slices   map[string][]*discoveryv1.EndpointSlice
 	// claimants of a claim are the pods that use it, and nil for a template that does.
 	claimants map[types.NamespacedName][]*podView
 	volumes   map[types.NamespacedName][]*runtime.PersistentVolume

@@ -36,6 +36,10 @@ func (r *Reconciler) apply(ctx context.Context, set *manifests.Set, action plan.
 		return r.deletePod(ctx, set, a)
 	case plan.RemoveVolume:
 		return r.runtime.RemoveVolume(ctx, a.Volume)
+	case plan.PublishPorts:
+		return publishError(r.runtime.Publish(ctx, a.Publication))
+	case plan.UnpublishPorts:
+		return r.runtime.Unpublish(ctx, a.Namespace, a.Name)
 	case plan.WriteNote:
 		return r.writeNote(a)
 	default:

@@ -77,6 +77,9 @@ func object(a plan.Action) string {
 	if n, ok := a.(plan.WriteNote); ok {
 		return n.Object.String()
 	}
+	if name := publicationOf(a); name != "" {
+		return name
+	}
 	ref, _ := refOf(a)
 	return "Pod " + ref.String()
 }
@@ -98,6 +101,10 @@ func reasons(a plan.Action) (done, failed string) {
 		return "Killing", failedKillPod
 	case plan.UpdateVolume:
 		return "VolumeUpdated", failedMount
+	case plan.PublishPorts: // upstream: k8s.io/cloud-provider/controllers/service/controller.go
+		return "EnsuredLoadBalancer", syncLoadBalancerFailed
+	case plan.UnpublishPorts:
+		return "DeletedLoadBalancer", syncLoadBalancerFailed
 	case plan.WriteNote:
 		return "Noted", "FailedNote"
 	case plan.RemoveVolume:
@@ -106,6 +113,9 @@ func reasons(a plan.Action) (done, failed string) {
 		return "Removed", "FailedRemove"
 	}
 }
+
+// syncLoadBalancerFailed is upstream's word for ports that were not opened, or not closed.
+const syncLoadBalancerFailed = "SyncLoadBalancerFailed"
 
 // failedContainer is upstream's word for a container that was not created or not started.
 const failedContainer = "Failed"
@@ -119,6 +129,8 @@ func eventReason(problem string) string {
 		return failedPostStartHook
 	case killContainerError:
 		return failedKillPod
+	case plan.PortAlreadyAllocated:
+		return syncLoadBalancerFailed
 	default:
 		return problem
 	}

@@ -18,10 +18,10 @@ import (
 
 // failure is what is remembered of an action that failed: nothing else of an action is.
 type failure struct {
-	// pod is the one it is about, and its key; empty for what has none.
+	// pod is the one it is about, and its key; or the publication, which has no key. Empty for what is about neither.
 	pod, podKey string
 	problem     runtime.Problem
-	// port: it waits for a port of the host. stop: it was to stop the pod.
+	// port: it waits for a port of the host. stop: it was to stop the pod, or to close ports.
 	port, stop  bool
 	count       int
 	at, retryAt time.Time
@@ -59,7 +59,7 @@ func (r *Reconciler) overlay(state *runtime.State, look uint64) {
 	state.Problems = r.problems()
 }
 
-// problems has the last failure of each pod. The caller holds mu.
+// problems has the last failure of each pod and publication. The caller holds mu.
 func (r *Reconciler) problems() map[string]runtime.Problem {
 	out, last := map[string]runtime.Problem{}, map[string]time.Time{}
 	for _, key := range sortedKeys(r.failures) {
@@ -149,7 +149,7 @@ func (r *Reconciler) forgetFailures(state *runtime.State, wanted []plan.Action) 
 // forgive forgets what an action that succeeded disproves: its own failures, and those of the pod's creation that were
 // about the container it started. A pod that could be stopped keeps why it would not start. The caller holds mu.
 func (r *Reconciler) forgive(a plan.Action) {
-	if f := r.failures[a.Key()]; f.stop || !isStop(a) {
+	if f := r.failures[a.Key()]; f.stop || !undoes(a) {
 		delete(r.failures, a.Key())
 	}
 	start, isStart := a.(plan.StartContainer)
@@ -158,7 +158,7 @@ func (r *Reconciler) forgive(a plan.Action) {
 		if isStart && about && strings.HasPrefix(a.Key(), key+"/") {
 			delete(r.failures, key)
 		}
-		if isStop(a) && f.port {
+		if undoes(a) && f.port {
 			f.retryAt = time.Time{} // the port may be free by now
 			r.failures[key] = f
 		}

@@ -26,7 +26,7 @@ const (
 // stepError is the failure of one step of an action.
 type stepError struct {
 	reason, container string
-	// port: somebody else has a port of the host that the pod wants.
+	// port: somebody else has a port of the host that the pod or the publication wants.
 	port bool
 	err  error
 }
@@ -85,4 +85,12 @@ func sandboxError(err error) error {
 		return &stepError{reason: failedCreatePodSandBox, port: true, err: err}
 	}
 	return engineError(failedCreatePodSandBox, "", err)
+}
+
+// publishError: a publication, too, waits for a port that somebody else has. The plan knows of all that Podyard has there itself.
+func publishError(err error) error {
+	if errors.Is(err, runtime.ErrPortTaken) {
+		return &stepError{reason: plan.PortAlreadyAllocated, port: true, err: err}
+	}
+	return err
 }

@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"iter"
@@ -79,7 +80,13 @@ func (r *Reconciler) held(a plan.Action) bool {
 		}
 	}
 	f := r.failures[key]
-	return f.stop == isStop(a) && time.Now().Before(f.retryAt) // a pod that would not start is stopped all the same
+	return f.stop == undoes(a) && time.Now().Before(f.retryAt) // a pod that would not start is stopped all the same
+}
+
+// undoes tells the actions that take away what another one has made, or could not make.
+func undoes(a plan.Action) bool {
+	_, unpublishes := a.(plan.UnpublishPorts)
+	return unpublishes || isStop(a)
 }
 
 // keysAbove are the keys of what the thing with a key is part of: pod/default/web/uid of pod/default/web/uid/main.
@@ -101,7 +108,7 @@ func (r *Reconciler) outdated(a plan.Action, observed time.Time) bool {
 // heavy actions keep the engine's CPU busy; the others mostly wait.
 func heavy(a plan.Action) bool {
 	switch a.(type) {
-	case plan.CreatePod, plan.StartSandbox, plan.StartContainer:
+	case plan.CreatePod, plan.StartSandbox, plan.StartContainer, plan.PublishPorts:
 		return true
 	default:
 		return false
@@ -183,10 +190,11 @@ func (r *Reconciler) land(ctx context.Context, a plan.Action, err error) {
 
 func (r *Reconciler) failureOf(a plan.Action, err error) failure {
 	now, count := time.Now(), r.failures[a.Key()].count+1
-	f := failure{problem: problemOf(a, err), stop: isStop(a), count: count, at: now, retryAt: now.Add(retryAfter(count))}
+	f := failure{problem: problemOf(a, err), stop: undoes(a), count: count, at: now, retryAt: now.Add(retryAfter(count))}
 	if ref, ok := refOf(a); ok {
 		f.pod, f.podKey = ref.String(), ref.Key()
 	}
+	f.pod = cmp.Or(f.pod, publicationOf(a))
 	if _, past := a.(plan.RemoveContainer); past {
 		f.pod = "" // that a past attempt stays is no problem of the pod's
 	}
@@ -216,6 +224,18 @@ func refOf(a plan.Action) (ref plan.PodRef, ok bool) {
 		return a.PodRef, true
 	default:
 		return plan.PodRef{}, false
+	}
+}
+
+// publicationOf is whose ports an action is about, as runtime.State.Problems has it; empty for other actions.
+func publicationOf(a plan.Action) string {
+	switch a := a.(type) {
+	case plan.PublishPorts:
+		return plan.PublicationName(a.Namespace, a.Name)
+	case plan.UnpublishPorts:
+		return plan.PublicationName(a.Namespace, a.Name)
+	default:
+		return ""
 	}
 }
 

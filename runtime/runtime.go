@@ -177,7 +177,8 @@ type State struct {
 	Routes Routes
 	// Publications are what is published on the host, sorted by namespace and name.
 	Publications []Published
-	// Problems says why the last action on a pod failed, by "namespace/name". Reconcile fills it; runtimes leave it nil.
+	// Problems says why the last action on a pod failed, by "namespace/name", and on a Service's publication, by
+	// "Service namespace/name". Reconcile fills it; runtimes leave it nil.
 	Problems map[string]Problem
 	// Notes are what plan.WriteNote wrote, by name: what outlives pods. Reconcile fills it; runtimes leave it nil.
 	Notes map[string]string
@@ -186,11 +187,13 @@ type State struct {
 	Sampled time.Time
 	// HostIP is the host's address as pods see it; empty before the network is made.
 	HostIP string
+	// ExternalIPs are the addresses at which clients outside reach the host's ports. Reconcile fills it; runtimes leave it nil.
+	ExternalIPs []string
 	// ServiceCIDR is the slice of the pod network from which ClusterIPs are taken, as "10.89.192.0/18".
 	ServiceCIDR string
 }
 
-// Problem is why an action on a pod failed.
+// Problem is why an action on a pod or on a publication failed.
 type Problem struct {
 	// Container is empty if it is the whole pod's.
 	Container string

@@ -12,7 +12,7 @@ import (
 )
 
 // Action is one thing to do. The set of its types is closed: PullImage, CreatePod, StartSandbox, StartContainer,
-// StopContainer, RemoveContainer, UpdateVolume, KillPod, DeletePod, RemoveVolume, WriteNote.
+// StopContainer, RemoveContainer, UpdateVolume, KillPod, DeletePod, RemoveVolume, PublishPorts, UnpublishPorts, WriteNote.
 type Action interface {
 	// Key names what the action is about. Two actions with the same key are never under way at once.
 	Key() string

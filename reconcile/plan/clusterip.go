@@ -39,6 +39,8 @@ func (p *planner) askedFor(services []*corev1.Service, slice netip.Prefix, out m
 	for _, s := range services {
 		asked, key := s.Spec.ClusterIP, serviceKey(s)
 		switch ip, err := netip.ParseAddr(asked); {
+		case isExternalName(s):
+			out[key] = address{}
 		case asked == "":
 		case asked == corev1.ClusterIPNone:
 			out[key] = address{ip: asked}

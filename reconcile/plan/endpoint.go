@@ -28,7 +28,10 @@ const noPort = math.MaxInt32
 
 // endpoints are the Service's EndpointSlices: those of the pods that it selects, and those that the commit holds.
 func (p *planner) endpoints(service *corev1.Service) []*discoveryv1.EndpointSlice {
-	if len(service.Spec.Selector) == 0 {
+	switch {
+	case isExternalName(service):
+		return nil
+	case len(service.Spec.Selector) == 0:
 		return append(p.mirrored(service), p.custom(service)...)
 	}
 	return append(p.endpointsOfPods(service), p.custom(service)...)

@@ -4,6 +4,8 @@ import (
 	"iter"
 
 	corev1 "k8s.io/api/core/v1"
+
+	"github.com/podyard/podyard/runtime"
 )
 
 // hostPort is a port of the host and who has it.
@@ -16,6 +18,9 @@ type hostPort struct {
 // takenPorts is upstream's plugin NodePorts, PodFitsHostPorts of old.
 func (p *planner) takenPorts(pod *corev1.Pod, owner ownerKey, withoutOwn bool) *obstacle {
 	for want := range hostPorts(&pod.Spec) {
+		if o := p.publishedPort(pod, want); o != nil {
+			return o
+		}
 		for _, held := range p.ports[want.HostPort] {
 			if withoutOwn && held.owner == owner || !collide(want, held.ContainerPort) {
 				continue
@@ -27,6 +32,38 @@ func (p *planner) takenPorts(pod *corev1.Pod, owner ownerKey, withoutOwn bool) *
 		}
 	}
 	return nil
+}
+
+// publishedPort: a Service that has a port keeps it, unless its manifest does not ask for it any more.
+func (p *planner) publishedPort(pod *corev1.Pod, want corev1.ContainerPort) *obstacle {
+	key := hostKey{want.Protocol, want.HostPort}
+	for _, have := range p.observed.Publications {
+		if !have.Running || !hasPort(have.Ports, key) {
+			continue
+		}
+		o := unfit("1 node(s) didn't have free ports for the requested pod ports")
+		name := PublicationName(have.Namespace, have.Name)
+		if p.keepsOpen(have, key) {
+			return o.meaning("port %s of the host is published for %s; choose another hostPort, or take that one out of the commit", key, name)
+		}
+		p.awaited[key], o.passing = pod.Namespace+"/"+pod.Name, true
+		return o.meaning("port %s of the host is still published for %s", key, name)
+	}
+	return nil
+}
+
+// keepsOpen tells whether a port stays published, as far as the commit says.
+func (p *planner) keepsOpen(have runtime.Published, key hostKey) bool {
+	s, _ := p.find("Service", have.Namespace, have.Name).(*corev1.Service)
+	switch {
+	case have.Namespace == "":
+		return true
+	case s == nil:
+		return p.keepsPublication(have)
+	case p.laterServices()[serviceKey(s)]:
+		return true
+	}
+	return hasPort(p.publicationOf(s, "").Ports, key)
 }
 
 // advice is what to do about a port that another pod of the same owner holds. Upstream's scheduler would let the pod wait

@@ -135,6 +135,11 @@ type planner struct {
 	// ports of the host that pods hold, users of each claim: those there are, and those that this plan creates.
 	ports map[int32][]hostPort
 	users map[types.NamespacedName][]*podView
+	// allotted are the node ports, worked out when they are first asked for. publications are what is to be open on the host, by
+	// name; awaited are the pods that wait for a port of one.
+	allotted     map[servicePort]int32
+	publications map[string]*publication
+	awaited      map[hostKey]string
 	// jobs are those that were run, whose notes stay.
 	jobs map[ownerKey]bool
 	// remains are the pods of which only containers are left.
@@ -177,6 +182,7 @@ func newPlanner(desired *manifests.Set, observed *runtime.State, now time.Time) 
 		former:   map[ownerKey][]*podView{},
 		ports:    map[int32][]hostPort{},
 		users:    map[types.NamespacedName][]*podView{},
+		awaited:  map[hostKey]string{},
 		jobs:     map[ownerKey]bool{},
 		garbage:  map[ownerKey][]ownerKey{},
 		remains:  map[types.UID]bool{},
@@ -275,11 +281,11 @@ func (p *planner) finish() Result {
 // urgency orders actions: what serves already is mended first, then images, new pods, and only then what goes.
 func urgency(a Action) int {
 	switch a.(type) {
-	case StartSandbox, StartContainer, StopContainer, WriteNote:
+	case StartSandbox, StartContainer, StopContainer, UnpublishPorts, WriteNote:
 		return 0
 	case PullImage:
 		return 1
-	case CreatePod:
+	case CreatePod, PublishPorts:
 		return 2
 	case UpdateVolume:
 		return 3

@@ -15,12 +15,16 @@ import (
 func (p *planner) services() {
 	left := p.staying()
 	addresses := p.clusterIPs(left)
+	p.publish(p.wantedPublications(left, addresses))
 	for _, object := range p.desired.Objects {
 		if service, ok := object.Value.(*corev1.Service); ok {
 			service, waits := p.turnOfService(object, service)
 			status := p.serve(object.Ref, service, addresses[serviceKey(service)])
-			if waits != "" {
+			switch {
+			case waits != "":
 				status.Health, status.Message = Reconciling, waits
+			case status.Health != Stalled:
+				p.judgePublished(service, &status)
 			}
 			p.report(object.Ref, status)
 		}
@@ -63,14 +67,22 @@ func (p *planner) serve(ref manifests.Ref, service *corev1.Service, address addr
 	endpoints := p.endpoints(&routed)
 	p.routes.Services = append(p.routes.Services, &routed)
 	p.routes.Endpoints = append(p.routes.Endpoints, endpoints...)
+	if isExternalName(service) {
+		status.Summary["externalName"] = service.Spec.ExternalName
+		return status
+	}
 	ready := readyEndpoints(endpoints)
-	status.Summary["clusterIP"], status.Summary["ports"] = address.ip, portList(service)
+	status.Summary["clusterIP"], status.Summary["ports"] = address.ip, p.portList(service)
 	status.Summary["endpoints"] = fmt.Sprintf("%d ready", ready)
 	if ready == 0 && len(service.Spec.Selector) > 0 {
 		status.Message = "no pod that it selects is ready"
 	}
+	p.tellPublished(service, &status)
 	return status
 }
+
+// isExternalName tells a Service that is a name for another; it has neither an address nor endpoints.
+func isExternalName(s *corev1.Service) bool { return s.Spec.Type == corev1.ServiceTypeExternalName }
 
 // selected are the pods that a Service selects.
 func (p *planner) selected(service *corev1.Service) []*podView {
@@ -114,17 +126,6 @@ func hasLabels(labels, wanted map[string]string) bool {
 		}
 	}
 	return true
-}
-
-func portList(service *corev1.Service) string {
-	out := ""
-	for i, port := range service.Spec.Ports {
-		if i > 0 {
-			out += ","
-		}
-		out += fmt.Sprintf("%d/%s", port.Port, port.Protocol)
-	}
-	return out
 }
 
 func serviceKey(s *corev1.Service) string { return s.Namespace + "/" + s.Name }

@@ -25,10 +25,11 @@ func (p ingressPath) String() string {
 	return "path " + cmp.Or(p.path, "/") + " of " + cmp.Or(p.host, "any host")
 }
 
-// ingressPaths visits each path of an Ingress.
+// ingressPaths visits each path of an Ingress. A defaultBackend is for the hosts of its rules, if it has some; it is left out then, for
+// it is meant to have what is left.
 func ingressPaths(ingress *networkingv1.Ingress, visit func(at *field.Path, p ingressPath)) {
 	spec := field.NewPath("spec")
-	if ingress.Spec.DefaultBackend != nil {
+	if ingress.Spec.DefaultBackend != nil && len(ingress.Spec.Rules) == 0 {
 		visit(spec.Child("defaultBackend"), ingressPath{path: "*"})
 	}
 	for i, rule := range ingress.Spec.Rules {
@@ -65,4 +66,18 @@ func pathOwners(set *Set) map[ingressPath]pathOwner {
 		})
 	}
 	return out
+}
+
+// tlsHosts are the hosts of one entry of spec.tls: those of the rules, if it names none.
+func tlsHosts(ingress *networkingv1.Ingress, i int) (hosts []string, at *field.Path) {
+	path := field.NewPath("spec", "tls").Index(i)
+	if hosts = ingress.Spec.TLS[i].Hosts; len(hosts) > 0 {
+		return hosts, path.Child("hosts")
+	}
+	for _, rule := range ingress.Spec.Rules {
+		if rule.Host != "" {
+			hosts = append(hosts, rule.Host)
+		}
+	}
+	return hosts, path
 }

@@ -6,16 +6,19 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"time"
 
 	networkingv1 "k8s.io/api/networking/v1"
 )
 
-// The annotations of an Ingress on which Podyard acts, besides those of ACME.
+// What is honoured of ingress-nginx is honoured under our own prefix, too.
 const (
 	nginxPrefix = "nginx.ingress.kubernetes.io/"
-	// ACMEAnnotation asks for certificates; "false" forbids what an annotation of cert-manager asks for.
-	ACMEAnnotation = "podyard.dev/acme"
+	ownPrefix   = "podyard.dev/"
 )
+
+// ACMEAnnotation asks for certificates.
+const ACMEAnnotation = ownPrefix + "acme"
 
 // acmeIssuers are the annotations by which cert-manager is asked for a certificate; any value but an empty one does.
 // Upstream: cert-manager, pkg/apis/certmanager/v1/types.go.
@@ -24,24 +27,20 @@ var acmeIssuers = []string{"cert-manager.io/cluster-issuer", "cert-manager.io/is
 // tlsACMEAnnotation is what kube-lego had, and cert-manager has kept.
 const tlsACMEAnnotation = "kubernetes.io/tls-acme"
 
-// WantsACME tells whether an Ingress asks for certificates from an ACME server, for the hosts of spec.tls.
+// WantsACME tells whether an Ingress asks for certificates from an ACME server.
 func WantsACME(ingress *networkingv1.Ingress) bool { return acmeKey(ingress.Annotations) != "" }
 
 // acmeKey is the annotation that asks; empty if none does.
 func acmeKey(annotations map[string]string) string {
-	if own, there := annotations[ACMEAnnotation]; there {
-		if own == "true" {
-			return ACMEAnnotation
+	for _, key := range []string{ACMEAnnotation, tlsACMEAnnotation} {
+		if annotations[key] == "true" {
+			return key
 		}
-		return ""
 	}
 	for _, key := range acmeIssuers {
 		if annotations[key] != "" {
 			return key
 		}
-	}
-	if annotations[tlsACMEAnnotation] == "true" {
-		return tlsACMEAnnotation
 	}
 	return ""
 }
@@ -60,15 +59,17 @@ type nginxRule struct {
 // nginxRules are by the name after the prefix. Upstream: kubernetes/ingress-nginx, docs/user-guide/nginx-configuration/annotations.md
 // and internal/ingress/annotations.
 var nginxRules = map[string]nginxRule{
-	"ssl-redirect":           {problem: notBool, meaning: "plain HTTP is redirected to HTTPS; `true` if nothing is said, for hosts with TLS"},
-	"force-ssl-redirect":     {problem: notBool, meaning: "plain HTTP is redirected to HTTPS, also for hosts without TLS here"},
-	"backend-protocol":       {problem: notProtocol, meaning: "how pods are spoken to: `HTTP`, `HTTPS`, `GRPC` or `GRPCS`"},
-	"proxy-body-size":        {problem: notSize, meaning: "how large a request's body may be, as `8m`; `0` for any"},
-	"proxy-read-timeout":     {problem: notSeconds, meaning: "how long a pod may be silent, in seconds"},
-	"rewrite-target":         {problem: notRewrite, meaning: "the path that pods are asked for instead; without groups of a regular expression (`$1`)"},
-	"whitelist-source-range": {problem: notRanges, meaning: "the addresses and ranges from which requests are answered, with commas between several"},
-	"allowlist-source-range": {problem: notRanges, meaning: "the same"},
-	"permanent-redirect":     {problem: notURL, meaning: "where every request is redirected to"},
+	"ssl-redirect":            {problem: notBool, meaning: "plain HTTP is redirected to HTTPS; `true` if nothing is said, for hosts with TLS"},
+	"force-ssl-redirect":      {problem: notBool, meaning: "plain HTTP is redirected to HTTPS, also for hosts without TLS here"},
+	"backend-protocol":        {problem: notProtocol, meaning: "how pods are spoken to: `HTTP`, `HTTPS`, `GRPC` or `GRPCS`"},
+	"proxy-body-size":         {problem: notSize, meaning: "how large a request's body may be, as `8m`; `0` for any"},
+	"proxy-read-timeout":      {problem: notSeconds, meaning: "how long a pod may be silent, in seconds or as `90s`; 60 seconds if nothing is said"},
+	"rewrite-target":          {problem: notRewrite, meaning: "the path that pods are asked for instead; without groups of a regular expression (`$1`)"},
+	"whitelist-source-range":  {problem: notRanges, meaning: "the addresses and ranges from which requests are answered, with commas between several"},
+	"allowlist-source-range":  {problem: notRanges, meaning: "the same"},
+	"permanent-redirect":      {problem: notURL, meaning: "where every request is redirected to"},
+	"permanent-redirect-code": {problem: notRedirectCode, meaning: "the status of that redirect, 301 if nothing is said"},
+	"upstream-vhost":          {problem: notHost, meaning: "the Host that pods see instead of the request's"},
 
 	"use-regex":               {verdict: denied, meaning: "paths are no regular expressions here", neutral: []string{"false"}},
 	"canary":                  {verdict: denied, meaning: "requests are not divided between Ingresses here: use the pods of one Service, see docs/rollouts.md", neutral: []string{"false"}},
@@ -94,14 +95,14 @@ const restricts = "not supported, and ignoring it would be unsafe: requests that
 var restricting = regexp.MustCompile(`(^|[-./_])(auth|basic-auth|oauth2?|oidc|jwt|mtls|allow-?list|white-?list|deny-?list|black-?list|inbound-cidrs|security-groups|waf|wafv2|` +
 	`wafv2-acl-arn|modsecurity|snippets?|middlewares|policies|plugins|tls\.options)([-./_]|$)`)
 
-// controllers are the prefixes of the annotations by which Ingress controllers are told more than the API has.
+// controllers are the prefixes of the annotations by which Ingress controllers, and Podyard, are told more than the API has.
 var controllers = []string{
-	nginxPrefix, "nginx.org/", "nginx.com/", "traefik.ingress.kubernetes.io/", "ingress.kubernetes.io/", "haproxy.org/", "haproxy.com/",
+	ownPrefix, nginxPrefix, "nginx.org/", "nginx.com/", "traefik.ingress.kubernetes.io/", "ingress.kubernetes.io/", "haproxy.org/", "haproxy.com/",
 	"haproxy-ingress.github.io/", "konghq.com/", "alb.ingress.kubernetes.io/", "projectcontour.io/", "appgw.ingress.kubernetes.io/",
 	"ingress.cilium.io/", "ingress.gcp.kubernetes.io/", "networking.gke.io/",
 }
 
-// controllerOf is the prefix of an annotation of an Ingress controller; ok is false of any other.
+// controllerOf is that prefix of an annotation; ok is false if it has none.
 func controllerOf(key string) (prefix string, ok bool) {
 	for _, prefix := range controllers {
 		if strings.HasPrefix(key, prefix) {
@@ -114,7 +115,7 @@ func controllerOf(key string) (prefix string, ok bool) {
 // What is wrong with the value of an annotation; empty if nothing is.
 
 func notBool(value string) string {
-	if value == "true" || value == "false" {
+	if _, err := strconv.ParseBool(value); err == nil {
 		return ""
 	}
 	return `must be "true" or "false"`
@@ -122,7 +123,7 @@ func notBool(value string) string {
 
 func notProtocol(value string) string {
 	switch strings.ToUpper(value) {
-	case "HTTP", "HTTPS", "GRPC", "GRPCS":
+	case "HTTP", "HTTPS", "GRPC", "GRPCS", "AUTO_HTTP":
 		return ""
 	}
 	return "must be one of HTTP, HTTPS, GRPC or GRPCS"
@@ -139,7 +140,11 @@ func notSize(value string) string {
 }
 
 func notSeconds(value string) string {
-	if n, err := strconv.ParseUint(value, 10, 31); err == nil && n > 0 {
+	d, err := time.ParseDuration(value)
+	if n, atoiErr := strconv.ParseUint(value, 10, 31); atoiErr == nil {
+		d, err = time.Duration(n), nil
+	}
+	if err == nil && d > 0 {
 		return ""
 	}
 	return "must be a number of seconds in quotes"
@@ -156,16 +161,25 @@ func notRewrite(value string) string {
 }
 
 func notRanges(value string) string {
+	found := 0
 	for part := range strings.SplitSeq(value, ",") {
-		part = strings.TrimSpace(part)
+		if part = strings.TrimSpace(part); part == "" {
+			continue
+		}
 		_, notPrefix := netip.ParsePrefix(part)
 		_, notAddress := netip.ParseAddr(part)
 		if notPrefix != nil && notAddress != nil {
-			return "must be addresses or ranges, as 10.0.0.0/8, with commas between them"
+			return rangesForm
 		}
+		found++
+	}
+	if found == 0 {
+		return rangesForm
 	}
 	return ""
 }
+
+const rangesForm = "must be addresses or ranges, as 10.0.0.0/8, with commas between them"
 
 func notURL(value string) string {
 	u, err := url.Parse(value)
@@ -173,4 +187,18 @@ func notURL(value string) string {
 		return ""
 	}
 	return "must be a URL with http:// or https://"
+}
+
+func notRedirectCode(value string) string {
+	if code, err := strconv.Atoi(value); err == nil && code >= 300 && code <= 308 {
+		return ""
+	}
+	return "must be the status of a redirect in quotes, from 300 to 308"
+}
+
+func notHost(value string) string {
+	if value == "" || strings.ContainsAny(value, "/ $") {
+		return "must be a host's name"
+	}
+	return ""
 }

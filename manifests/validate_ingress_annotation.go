@@ -16,11 +16,11 @@ const notHonoured = "Podyard does nothing of this: docs/ingress.md tells the ann
 func (c check) ingressAnnotations(ingress *networkingv1.Ingress) {
 	at := field.NewPath("metadata", "annotations")
 	for _, key := range slices.Sorted(maps.Keys(ingress.Annotations)) {
-		prefix, ours := controllerOf(key)
+		prefix, read := controllerOf(key)
 		name := strings.TrimPrefix(key, prefix)
 		switch rule, known := nginxRules[name]; {
-		case !ours:
-		case prefix == nginxPrefix && known:
+		case !read || prefix == ownPrefix && rule.problem == nil:
+		case known && (prefix == nginxPrefix || prefix == ownPrefix):
 			c.nginxAnnotation(at.Key(key), rule, strings.TrimSpace(ingress.Annotations[key]))
 		case restricting.MatchString(name):
 			c.add(at.Key(key), "%s", restricts)
@@ -47,14 +47,10 @@ func (c check) nginxAnnotation(at *field.Path, rule nginxRule, value string) {
 
 // acme checks what an Ingress asks of an ACME server.
 func (c check) acme(at *field.Path, ingress *networkingv1.Ingress) {
-	if value, there := ingress.Annotations[ACMEAnnotation]; there && notBool(value) != "" {
-		c.add(at.Key(ACMEAnnotation), "%s", notBool(value))
+	if value, there := ingress.Annotations[ACMEAnnotation]; there && value != "true" && value != "false" {
+		c.add(at.Key(ACMEAnnotation), `must be "true" or "false"`)
 	}
-	key := acmeKey(ingress.Annotations)
-	if key == "" {
-		return
-	}
-	if len(ingress.Spec.TLS) == 0 {
-		c.warn(at.Key(key), "no certificate is asked for: spec.tls names no hosts")
+	if key := acmeKey(ingress.Annotations); key != "" && len(ingress.Spec.TLS) == 0 {
+		c.warn(at.Key(key), "no certificate is asked for: spec.tls is empty")
 	}
 }

@@ -37,7 +37,7 @@ func (r resolver) ingress(path *field.Path, v *networkingv1.Ingress) {
 		}
 	}
 	for i := range v.Spec.TLS {
-		r.ingressTLS(path.Child("tls").Index(i), v, &v.Spec.TLS[i])
+		r.ingressTLS(path.Child("tls").Index(i), v, i)
 	}
 }
 
@@ -50,9 +50,7 @@ func (r resolver) ingressBackend(path *field.Path, backend *networkingv1.Ingress
 	switch {
 	case service == nil:
 		r.add(at.Child("name"), "Service %s/%s is not in the commit: add it", r.object.Namespace, name)
-	case service.Spec.Type == corev1.ServiceTypeExternalName:
-		r.add(at.Child("name"), "Service %s/%s is of type ExternalName, to which an Ingress cannot lead: give it no selector, and EndpointSlices with the addresses", r.object.Namespace, name)
-	case port.Name == "" && port.Number == 0:
+	case port.Name == "" && (port.Number == 0 || service.Spec.Type == corev1.ServiceTypeExternalName):
 	case !slices.ContainsFunc(service.Spec.Ports, func(p corev1.ServicePort) bool {
 		return p.Protocol == corev1.ProtocolTCP && (port.Name != "" && p.Name == port.Name || port.Name == "" && p.Port == port.Number)
 	}):
@@ -61,58 +59,52 @@ func (r resolver) ingressBackend(path *field.Path, backend *networkingv1.Ingress
 }
 
 // ingressTLS checks the certificate of some hosts. What ACME makes need not be there; what is there is used.
-func (r resolver) ingressTLS(path *field.Path, ingress *networkingv1.Ingress, entry *networkingv1.IngressTLS) {
-	at, acme := path.Child("secretName"), WantsACME(ingress)
-	if entry.SecretName == "" {
-		if !acme {
-			r.warn(path, "without a secretName, clients are shown a certificate that nobody has signed")
-		}
-		r.noWildcards(path, entry, acme)
-		return
-	}
-	object := r.set.Find("Secret", ingress.Namespace, entry.SecretName)
+func (r resolver) ingressTLS(path *field.Path, ingress *networkingv1.Ingress, i int) {
+	name, acme := ingress.Spec.TLS[i].SecretName, WantsACME(ingress)
+	object := r.set.Find("Secret", ingress.Namespace, name)
 	switch {
-	case (object == nil || object.Value == nil) && acme:
-		r.noWildcards(path, entry, acme)
-	case object == nil || object.Value == nil:
-		r.add(at, "Secret %s/%s is not in the commit: add it, or have ACME make it with the annotation %s: \"true\"", ingress.Namespace, entry.SecretName, ACMEAnnotation)
+	case name != "" && object != nil && object.Value != nil:
+		r.certificate(ingress, i, object)
+	case acme:
+		r.noWildcards(ingress, i)
+	case name == "":
+		r.warn(path, "without a secretName, clients are shown a certificate that nobody has signed")
 	default:
-		r.certificate(path, ingress, entry, object)
+		r.add(path.Child("secretName"), "Secret %s/%s is not in the commit: add it, or have ACME make it with the annotation %s: \"true\"", ingress.Namespace, name, ACMEAnnotation)
 	}
 }
 
 // noWildcards refuses hosts that ACME cannot prove: of wildcards it asks for a record in DNS (RFC 8555, section 8.4, and Let's
 // Encrypt's rules).
-func (r resolver) noWildcards(path *field.Path, entry *networkingv1.IngressTLS, acme bool) {
-	if !acme {
-		return
+func (r resolver) noWildcards(ingress *networkingv1.Ingress, i int) {
+	hosts, at := tlsHosts(ingress, i)
+	if len(hosts) == 0 {
+		r.warn(at, "no certificate is asked for: there are no hosts")
 	}
-	if len(entry.Hosts) == 0 {
-		r.warn(path, "no certificate is asked for: hosts is empty")
-	}
-	for i, host := range entry.Hosts {
+	for _, host := range hosts {
 		if strings.HasPrefix(host, "*.") {
-			r.add(path.Child("hosts").Index(i), "ACME gives certificates of wildcards only to whom changes DNS, which Podyard does not: name each host, or give a Secret with a certificate")
+			r.add(at, "ACME gives no certificate of %s, because Podyard does not change DNS: name each host, or give a Secret with a certificate", host)
 		}
 	}
 }
 
 // certificate checks the Secret of some hosts. What is wrong with it is said of the Secret, and nothing of it is quoted.
-func (r resolver) certificate(path *field.Path, ingress *networkingv1.Ingress, entry *networkingv1.IngressTLS, object *Object) {
-	secret := object.Value.(*corev1.Secret)
+func (r resolver) certificate(ingress *networkingv1.Ingress, i int, object *Object) {
+	secret, name := object.Value.(*corev1.Secret), field.NewPath("spec", "tls").Index(i).Child("secretName")
 	if secret.Type != corev1.SecretTypeTLS {
-		r.add(path.Child("secretName"), "%s must be of type %s", object.Ref, corev1.SecretTypeTLS)
+		r.add(name, "%s must be of type %s", object.Ref, corev1.SecretTypeTLS)
 		return
 	}
 	leaf, key, err := ParseCertificate(secret)
 	if err != nil {
 		of := check{object: object, errs: r.errs}
-		of.add(of.secretKey(key), "%s: %s has it for its hosts", err, ingress.Kind+" "+ingress.Namespace+"/"+ingress.Name)
+		of.add(of.secretKey(key), "%s: %s has it for its hosts", err, r.object.Ref)
 		return
 	}
-	for i, host := range entry.Hosts {
+	names, at := tlsHosts(ingress, i)
+	for _, host := range names {
 		if !covers(leaf, host) {
-			r.warn(path.Child("hosts").Index(i), "the certificate in %s is not for this host: clients will refuse it", object.Ref)
+			r.warn(at, "the certificate in %s is not for %s: clients will refuse it", object.Ref, host)
 		}
 	}
 }

@@ -102,6 +102,8 @@ func TestIngresses(t *testing.T) {
 			"a.yaml:9: spec.rules[0].http.paths[2].backend.service.port: Service default/web has no TCP port of this name or number",
 			"a.yaml:10: spec.rules[0].http.paths[3].backend.service.port: Service default/web has no TCP port of this name or number",
 		}},
+		{name: "a name outside, whose ports need not be told", yaml: strings.Replace(ingressRuleOf("a.example.com", "{path: /, pathType: Prefix, backend: {service: {name: web, port: {number: 8443}}}}"), webService,
+			"---\napiVersion: v1\nkind: Service\nmetadata: {name: web}\nspec: {type: ExternalName, externalName: db.example.com}\n", 1)},
 		{name: "a class of its own, with parameters for its controller", yaml: `
 apiVersion: networking.k8s.io/v1
 kind: IngressClass
@@ -137,14 +139,15 @@ func TestIngressAnnotations(t *testing.T) {
 			`nginx.ingress.kubernetes.io/ssl-redirect: "false"`, `nginx.ingress.kubernetes.io/backend-protocol: grpc`, `nginx.ingress.kubernetes.io/proxy-body-size: 8m`,
 			`nginx.ingress.kubernetes.io/proxy-read-timeout: "3600"`, `nginx.ingress.kubernetes.io/rewrite-target: /app`,
 			`nginx.ingress.kubernetes.io/whitelist-source-range: 10.0.0.0/8, 192.0.2.1`, `nginx.ingress.kubernetes.io/permanent-redirect: https://example.com/`,
+			`podyard.dev/upstream-vhost: web`, `podyard.dev/prune: foreground`, `nginx.ingress.kubernetes.io/permanent-redirect-code: "308"`,
 			`nginx.ingress.kubernetes.io/use-regex: "false"`, `nginx.ingress.kubernetes.io/proxy-buffering: "off"`)},
 		{name: "bad values", yaml: annotated(`nginx.ingress.kubernetes.io/ssl-redirect: "yes"`, `nginx.ingress.kubernetes.io/backend-protocol: FCGI`,
-			`nginx.ingress.kubernetes.io/proxy-body-size: 8 MB`, `nginx.ingress.kubernetes.io/proxy-read-timeout: 60s`, `nginx.ingress.kubernetes.io/rewrite-target: /$2`,
+			`nginx.ingress.kubernetes.io/proxy-body-size: 8 MB`, `podyard.dev/proxy-read-timeout: long`, `nginx.ingress.kubernetes.io/rewrite-target: /$2`,
 			`nginx.ingress.kubernetes.io/whitelist-source-range: 10.0.0.0/33`, `nginx.ingress.kubernetes.io/permanent-redirect: example.com`, `podyard.dev/acme: "1"`), errors: []string{
 			"a.yaml:6: " + a + `[nginx.ingress.kubernetes.io/ssl-redirect]: must be "true" or "false"`,
 			"a.yaml:7: " + a + "[nginx.ingress.kubernetes.io/backend-protocol]: must be one of HTTP, HTTPS, GRPC or GRPCS",
 			"a.yaml:8: " + a + "[nginx.ingress.kubernetes.io/proxy-body-size]: must be a number of bytes, or with k, m or g, as 8m",
-			"a.yaml:9: " + a + "[nginx.ingress.kubernetes.io/proxy-read-timeout]: must be a number of seconds in quotes",
+			"a.yaml:9: " + a + "[podyard.dev/proxy-read-timeout]: must be a number of seconds in quotes",
 			"a.yaml:10: " + a + "[nginx.ingress.kubernetes.io/rewrite-target]: groups of a regular expression are not supported: let the pods serve the path, or rewrite all of it",
 			"a.yaml:11: " + a + "[nginx.ingress.kubernetes.io/whitelist-source-range]: must be addresses or ranges, as 10.0.0.0/8, with commas between them",
 			"a.yaml:12: " + a + "[nginx.ingress.kubernetes.io/permanent-redirect]: must be a URL with http:// or https://",
@@ -173,7 +176,7 @@ func TestIngressAnnotations(t *testing.T) {
 		{name: "the class twice, and not the same", yaml: strings.Replace(annotated(`kubernetes.io/ingress.class: nginx`), "spec: {", "spec: {ingressClassName: traefik, ", 1), errors: []string{
 			"a.yaml:6: " + a + "[kubernetes.io/ingress.class]: must be the same as spec.ingressClassName, or left out"}},
 		{name: "ACME without hosts", yaml: annotated(`cert-manager.io/cluster-issuer: letsencrypt`), warnings: []string{
-			"a.yaml:6: Ingress default/web: " + a + "[cert-manager.io/cluster-issuer]: no certificate is asked for: spec.tls names no hosts"}},
+			"a.yaml:6: Ingress default/web: " + a + "[cert-manager.io/cluster-issuer]: no certificate is asked for: spec.tls is empty"}},
 	})
 }
 
@@ -217,19 +220,20 @@ func TestTLS(t *testing.T) {
 	runCases(t, []validateCase{
 		{name: "a certificate for its hosts", yaml: tlsIngress(`a.example.com, b.example.org, "*.example.org"`, "") + tlsSecret("kubernetes.io/tls", certificate, key)},
 		{name: "hosts for which it is not", yaml: tlsIngress(`a.example.com, b.example.com, "*.example.com"`, "") + tlsSecret("kubernetes.io/tls", certificate, key), warnings: []string{
-			"a.yaml:6: Ingress default/web: spec.tls[0].hosts[1]: the certificate in Secret default/web-tls is not for this host: clients will refuse it",
-			"a.yaml:6: Ingress default/web: spec.tls[0].hosts[2]: the certificate in Secret default/web-tls is not for this host: clients will refuse it",
+			"a.yaml:6: Ingress default/web: spec.tls[0].hosts: the certificate in Secret default/web-tls is not for b.example.com: clients will refuse it",
+			"a.yaml:6: Ingress default/web: spec.tls[0].hosts: the certificate in Secret default/web-tls is not for *.example.com: clients will refuse it",
 		}},
 		{name: "no Secret", yaml: tlsIngress("a.example.com", ""), errors: []string{
 			`a.yaml:7: spec.tls[0].secretName: Secret default/web-tls is not in the commit: add it, or have ACME make it with the annotation podyard.dev/acme: "true"`}},
 		{name: "ACME makes it", yaml: tlsIngress("a.example.com", `podyard.dev/acme: "true"`)},
 		{name: "an issuer is a wish for ACME", yaml: tlsIngress("a.example.com", `cert-manager.io/issuer: x`)},
-		{name: "ACME is not wanted after all", yaml: tlsIngress("a.example.com", `cert-manager.io/issuer: x, podyard.dev/acme: "false"`), errors: []string{
-			`a.yaml:7: spec.tls[0].secretName: Secret default/web-tls is not in the commit: add it, or have ACME make it with the annotation podyard.dev/acme: "true"`}},
+		{name: "hosts of the rules, where there are no others", yaml: ingressHead + "  tls: [{secretName: web-tls}]\n  rules:\n  - {host: b.example.com, http: {paths: [{path: /, pathType: Prefix, " + goodBackend + "}]}}\n" +
+			webService + tlsSecret("kubernetes.io/tls", certificate, key), warnings: []string{
+			"a.yaml:5: Ingress default/web: spec.tls[0]: the certificate in Secret default/web-tls is not for b.example.com: clients will refuse it"}},
 		{name: "ACME cannot prove a wildcard", yaml: tlsIngress(`a.example.com, "*.example.com"`, `kubernetes.io/tls-acme: "true"`), errors: []string{
-			"a.yaml:6: spec.tls[0].hosts[1]: ACME gives certificates of wildcards only to whom changes DNS, which Podyard does not: name each host, or give a Secret with a certificate"}},
+			"a.yaml:6: spec.tls[0].hosts: ACME gives no certificate of *.example.com, because Podyard does not change DNS: name each host, or give a Secret with a certificate"}},
 		{name: "ACME without hosts", yaml: tlsIngress("", `podyard.dev/acme: "true"`), warnings: []string{
-			"a.yaml:6: Ingress default/web: spec.tls[0]: no certificate is asked for: hosts is empty"}},
+			"a.yaml:6: Ingress default/web: spec.tls[0]: no certificate is asked for: there are no hosts"}},
 		{name: "no name of a Secret", yaml: strings.Replace(tlsIngress("a.example.com", ""), "    secretName: web-tls\n", "", 1), warnings: []string{
 			"a.yaml:6: Ingress default/web: spec.tls[0]: without a secretName, clients are shown a certificate that nobody has signed"}},
 		{name: "a Secret of another type", yaml: tlsIngress("a.example.com", "") + tlsSecret("Opaque", certificate, key), errors: []string{

@@ -9,8 +9,8 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 )
 
-// classAnnotation is what spec.ingressClassName was before networking.k8s.io/v1.
-const classAnnotation = "kubernetes.io/ingress.class"
+// IngressClassAnnotation is what spec.ingressClassName was before networking.k8s.io/v1.
+const IngressClassAnnotation = "kubernetes.io/ingress.class"
 
 // ingress follows upstream's ValidateIngressCreate (pkg/apis/networking/validation).
 func (c check) ingress(path *field.Path, v *networkingv1.Ingress) {
@@ -20,8 +20,8 @@ func (c check) ingress(path *field.Path, v *networkingv1.Ingress) {
 	}
 	if name := spec.IngressClassName; name != nil {
 		c.all(path.Child("ingressClassName"), validation.IsDNS1123Subdomain(*name))
-		if class, both := v.Annotations[classAnnotation]; both && class != *name {
-			c.add(field.NewPath("metadata", "annotations").Key(classAnnotation), "must be the same as spec.ingressClassName, or left out")
+		if class, both := v.Annotations[IngressClassAnnotation]; both && class != *name {
+			c.add(field.NewPath("metadata", "annotations").Key(IngressClassAnnotation), "must be the same as spec.ingressClassName, or left out")
 		}
 	}
 	if spec.DefaultBackend != nil {

@@ -169,15 +169,18 @@ func endpoint(service *corev1.Service, v *podView, ip string) discoveryv1.Endpoi
 	return e
 }
 
-// readyEndpoints counts addresses. Of a slice of the commit, an endpoint of which nothing is said is ready.
+// readyEndpoints counts addresses.
 func readyEndpoints(endpointSlices []*discoveryv1.EndpointSlice) int {
 	n := 0
 	for _, slice := range endpointSlices {
 		for _, e := range slice.Endpoints {
-			if e.Conditions.Ready == nil || *e.Conditions.Ready {
+			if isReady(e) {
 				n += len(e.Addresses)
 			}
 		}
 	}
 	return n
 }
+
+// isReady: of an endpoint of the commit nothing may be said, which is yes (discovery/v1, EndpointConditions).
+func isReady(e discoveryv1.Endpoint) bool { return e.Conditions.Ready == nil || *e.Conditions.Ready }

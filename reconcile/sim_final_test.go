@@ -51,19 +51,30 @@ func (s *simulation) converge() {
 		}
 		add(final, "Pod", name, pod)
 	}
+	s.addFronts(final, goodPorts, true)
+	release := s.engine.HoldPort(lastPort, corev1.ProtocolTCP)
 	s.deploy(final)
 	s.settle()
 	s.checkFinal(final)
+	s.checkPublished(final, lastPort)
+	release()
+	time.Sleep(time.Minute)
+	s.checkPublished(final, 0)
 	final = withConfig(final, "changed")
 	s.deploy(final)
 	time.Sleep(time.Minute)
 	s.checkFinal(final)
+	s.closePublication()
 	s.onSandbox(s.engine.RestartSandbox)
 	s.onSandbox(s.engine.KillSandbox)
 	s.onContainer(s.removeContainer)
 	s.settle()
 	s.checkFinal(final)
+	s.checkPublished(final, 0)
 }
+
+// lastPort is one of goodPorts that no commit before has asked for, so that it is free.
+const lastPort = 82
 
 // slowest is longer than anything lets the loop wait: the longest back-off, and a round that no event asks for.
 const slowest = 6 * time.Minute
@@ -205,6 +216,6 @@ func (s *simulation) checkEndpoints(state *runtime.State, d *appsv1.Deployment) 
 
 func (s *simulation) changingCalls() []fake.Call {
 	return slices.DeleteFunc(s.engine.Calls(), func(c fake.Call) bool {
-		return slices.Contains([]string{"State", "Probe", "ImageStatus", "Watch", "Exec", "VolumeUsage", "ContainerStats"}, c.Verb)
+		return errors.Is(c.Err, runtime.ErrPortTaken) || slices.Contains([]string{"State", "Probe", "ImageStatus", "Watch", "Exec", "VolumeUsage", "ContainerStats"}, c.Verb)
 	})
 }

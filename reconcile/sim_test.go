@@ -107,7 +107,7 @@ func simulate(t *rapid.T) {
 
 // roles are what may be in a commit. A history has a few of them: what they do to each other shows with two or three, and more
 // histories show more than long ones; one in some sixty has more.
-var roles = []string{"api", "db", "web", "store", "agent", "crew", "batch", "tide", "solo", "pods", "order"}
+var roles = []string{"api", "db", "web", "store", "agent", "crew", "batch", "tide", "solo", "pods", "front", "order"}
 
 func (s *simulation) assign() {
 	most := 3
@@ -139,6 +139,8 @@ var stepsByName = map[string]func(*simulation){
 	"fault":          (*simulation).fault,
 	"lost answer":    (*simulation).lostAnswer,
 	"load":           (*simulation).tide,
+	"hold port":      (*simulation).holdPort,
+	"close ports":    (*simulation).closePublication,
 	"deaf":           func(s *simulation) { s.hear(false) },
 	"asleep":         (*simulation).asleep,
 	"calm":           (*simulation).calm,
@@ -181,9 +183,10 @@ type simulation struct {
 	complete map[string]bool
 	// older are the syncs that found pods of an old template below the partition of the StatefulSet.
 	older map[string]bool
-	// cast are the roles of this history.
-	cast map[string]bool
-	log  *slog.Logger
+	// cast are the roles of this history. nodePorts are those of the last commit.
+	cast      map[string]bool
+	nodePorts map[string]int32
+	log       *slog.Logger
 }
 
 // start is one of a container.
@@ -193,7 +196,7 @@ type start struct {
 }
 
 func newSimulation(t *rapid.T) *simulation {
-	s := &simulation{T: t, log: simLogger(), notes: &memory{}, begun: map[start]bool{}, hooked: map[string]*Reconciler{}, stopBegan: map[string]time.Time{}, backoffs: map[string]time.Duration{}, jobs: jobs{finished: map[string]bool{}, succeeded: map[string]map[string]string{}}}
+	s := &simulation{T: t, log: simLogger(), notes: &memory{}, begun: map[start]bool{}, hooked: map[string]*Reconciler{}, nodePorts: map[string]int32{}, stopBegan: map[string]time.Time{}, backoffs: map[string]time.Duration{}, jobs: jobs{finished: map[string]bool{}, succeeded: map[string]map[string]string{}}}
 	for _, m := range []*map[string]bool{&s.seen, &s.tampered, &s.volumes, &s.removed, &s.stopped, &s.complete, &s.older, &s.cast} {
 		*m = map[string]bool{}
 	}
@@ -307,6 +310,7 @@ func (s *simulation) commit() {
 	if s.keeps("pods", 1, 2) {
 		add(set, "Pod", "one", s.barePod("one", rapid.SampledFrom([]string{"good:1", "good:2", "crash", "job"}).Draw(s.T, "image"), anyDress))
 	}
+	s.addFronts(set, frontPort, false)
 	s.order(set, anyHooks)
 	s.deploy(set)
 }
@@ -447,7 +451,7 @@ func (s *simulation) onOne(ids []string, f func(id string)) {
 }
 
 // verbs that may fail; of the first ones, the answer may be lost as well.
-var verbs = []string{"CreateSandbox", "StartSandbox", "StopSandbox", "RemoveSandbox", "CreateContainer", "StartContainer", "StopContainer",
+var verbs = []string{"Publish", "Unpublish", "CreateSandbox", "StartSandbox", "StopSandbox", "RemoveSandbox", "CreateContainer", "StartContainer", "StopContainer",
 	"RemoveContainer", "WriteVolume", "RemoveVolume", "PullImage", "Route", "State", "ImageStatus", "Exec", "VolumeUsage", "ContainerStats"}
 
 func (s *simulation) fault() {
@@ -457,7 +461,7 @@ func (s *simulation) fault() {
 
 func (s *simulation) lostAnswer() {
 	s.chaos()
-	s.engine.Inject(fake.Fault{Verb: rapid.SampledFrom(verbs[:10]).Draw(s.T, "verb"), Times: 1, After: true})
+	s.engine.Inject(fake.Fault{Verb: rapid.SampledFrom(verbs[:12]).Draw(s.T, "verb"), Times: 1, After: true})
 }
 
 func (s *simulation) checkForeign() {

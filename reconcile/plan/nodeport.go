@@ -133,12 +133,8 @@ func (p *planner) busyPorts() []int32 {
 	for port := range p.ports {
 		out = append(out, port)
 	}
-	for _, o := range p.desired.Objects {
-		if t, ok := manifests.TemplateOf(o); ok {
-			for port := range hostPorts(t.Spec) {
-				out = append(out, port.HostPort)
-			}
-		}
+	for key := range p.hostPortsOfPods() {
+		out = append(out, key.port)
 	}
 	for _, pub := range p.observed.Publications {
 		if pub.Namespace != "" && !p.keepsPublication(pub) {

@@ -139,10 +139,11 @@ type planner struct {
 	ports map[int32][]hostPort
 	users map[types.NamespacedName][]*podView
 	// allotted are the node ports, worked out when they are first asked for. publications are what is to be open on the host, by
-	// name; awaited are the pods that wait for a port of one.
+	// name; awaited are the pods that wait for a port of one, asked the objects whose pods have a hostPort.
 	allotted     map[servicePort]int32
 	publications map[string]*publication
 	awaited      map[hostKey]string
+	asked        map[hostKey]*manifests.Object
 	// jobs are those that were run, whose notes stay.
 	jobs map[ownerKey]bool
 	// remains are the pods of which only containers are left.

@@ -56,8 +56,14 @@ func (b *publication) inPlace() bool {
 	return b.have != nil && b.have.Running && samePublication(b.have.Publication, b.want)
 }
 
+// samePublication does not look at the order of ports and ranges: another one is no reason to interrupt anybody.
 func samePublication(a, b runtime.Publication) bool {
-	return a.To == b.To && slices.Equal(a.Ports, b.Ports) && slices.Equal(a.SourceRanges, b.SourceRanges)
+	return a.To == b.To && sameItems(a.Ports, b.Ports) && sameItems(a.SourceRanges, b.SourceRanges)
+}
+
+// sameItems compares lists in which nothing is there twice.
+func sameItems[T comparable](a, b []T) bool {
+	return len(a) == len(b) && !slices.ContainsFunc(a, func(v T) bool { return !slices.Contains(b, v) })
 }
 
 // publish plans what is opened and closed on the host. Of two that want a port, the one that has it keeps it. Nothing is opened
@@ -124,7 +130,7 @@ func claimedBy(owner, b *publication, key hostKey) *hindrance {
 	return &hindrance{lasting: true, words: fmt.Sprintf("port %s of the host is published for %s; choose another port, or take that one out of the commit", key, owner.name())}
 }
 
-// podHolds: a pod that has a hostPort keeps it.
+// podHolds: a pod that has a hostPort keeps it, and one that is about to be made gets it.
 func (p *planner) podHolds(key hostKey) *hindrance {
 	for _, held := range p.ports[key.port] {
 		switch {
@@ -135,14 +141,33 @@ func (p *planner) podHolds(key hostKey) *hindrance {
 			return &hindrance{words: fmt.Sprintf("port %s of the host is taken by pod %s (hostPort); choose another port, or take its hostPort out", key, held.holder.ref())}
 		}
 	}
+	if owner := p.hostPortsOfPods()[key]; owner != nil {
+		return &hindrance{words: fmt.Sprintf("port %s of the host is asked for by pods of %s (hostPort); choose another port, or take their hostPort out", key, owner.Ref)}
+	}
 	return nil
+}
+
+// hostPortsOfPods are the objects of the commit whose pods have a hostPort, by that.
+func (p *planner) hostPortsOfPods() map[hostKey]*manifests.Object {
+	if p.asked != nil {
+		return p.asked
+	}
+	p.asked = map[hostKey]*manifests.Object{}
+	for _, o := range p.desired.Objects {
+		if t, ok := manifests.TemplateOf(o); ok {
+			for port := range hostPorts(t.Spec) {
+				p.asked[hostKey{port.Protocol, port.HostPort}] = o
+			}
+		}
+	}
+	return p.asked
 }
 
 // stillOpen: whoever had the port gives it up in this plan or a later one.
 func (p *planner) stillOpen(b *publication, key hostKey) *hindrance {
 	for _, other := range p.observed.Publications {
 		if other.Running && !sameService(other.Publication, b.want) && hasPort(other.Ports, key) {
-			return &hindrance{passing: true, words: fmt.Sprintf("port %s of the host is still published for %s", key, PublicationName(other.Namespace, other.Name))}
+			return &hindrance{passing: other.Namespace != "", words: fmt.Sprintf("port %s of the host is still published for %s", key, PublicationName(other.Namespace, other.Name))}
 		}
 	}
 	return nil
@@ -158,11 +183,11 @@ func (b *publication) whyPublish() string {
 	switch {
 	case have == nil:
 		return fmt.Sprintf("%s is not published", b.name())
-	case !slices.Equal(have.Ports, b.want.Ports):
+	case !sameItems(have.Ports, b.want.Ports):
 		return b.portsReason()
 	case have.To != b.want.To:
 		return fmt.Sprintf("the address of %s is %s, no longer %s", b.name(), b.want.To, have.To)
-	case !slices.Equal(have.SourceRanges, b.want.SourceRanges):
+	case !sameItems(have.SourceRanges, b.want.SourceRanges):
 		return fmt.Sprintf("%s is open to %s, no longer to %s", b.name(), rangesOf(b.want.SourceRanges), rangesOf(have.SourceRanges))
 	case have.Error != "":
 		return fmt.Sprintf("its ports are not open: %s", have.Error)
@@ -177,12 +202,8 @@ func (b *publication) portsReason() string {
 			return fmt.Sprintf("%s does not publish %s yet", b.name(), publishedPorts([]runtime.PublishedPort{port}))
 		}
 	}
-	for _, port := range b.have.Ports {
-		if !slices.Contains(b.want.Ports, port) {
-			return fmt.Sprintf("%s publishes port %s, which is no longer in the commit", b.name(), keyOfPort(port))
-		}
-	}
-	return fmt.Sprintf("the ports of %s have another order", b.name())
+	i := slices.IndexFunc(b.have.Ports, func(port runtime.PublishedPort) bool { return !slices.Contains(b.want.Ports, port) })
+	return fmt.Sprintf("%s publishes port %s, which is no longer in the commit", b.name(), keyOfPort(b.have.Ports[i]))
 }
 
 func rangesOf(ranges []string) string {

@@ -96,9 +96,9 @@ func (b *publication) portIn(message string) string {
 // portsError is upstream's condition for ports that a load balancer could not open. What may pass by itself is Reconciling for as
 // long as a pod that cannot be placed is.
 func (p *planner) portsError(status *ObjectStatus, h *hindrance) {
-	status.Health, status.Message = p.patience(&obstacle{passing: h.passing}), h.words
-	if h.lasting {
-		status.Health = Stalled
+	status.Health, status.Message = Stalled, h.words
+	if !h.lasting {
+		status.Health = p.patience(&obstacle{passing: h.passing})
 	}
 	status.Conditions = append(status.Conditions, metav1.Condition{
 		Type: corev1.LoadBalancerPortsError, Status: metav1.ConditionTrue, Reason: PortAlreadyAllocated, Message: h.words,

@@ -32,6 +32,10 @@ var update = flag.Bool("update", false, "write what the stories print into their
 //	                      "apparmor" its kernel has that
 //	volume NAME [KEY=VALUE…]
 //	                      the engine has a persistent volume with labels; without any, it is somebody else's
+//	hold PORT/PROTOCOL    a program outside has a port of the host; "release" is its end
+//	external IP…          addresses at which the host is reached
+//	lose-published        nothing is published any more, and nothing routed
+//	closed NAME           the ports of a Service are not open any more; "ingress PORT…" are published for Ingresses
 //	plan                  print the actions and their reasons, and what else of them is not as always
 //	do                    print them and carry them out; what is started runs at once
 //	settle                do, until nothing is left to do; a second for each step
@@ -61,6 +65,8 @@ var update = flag.Bool("update", false, "write what the stories print into their
 //	identity POD…         print what makes a pod known: its labels, its owner, its name in DNS, its claims, its index
 //	notes                 print what is remembered
 //	routes                print each Service with its endpoints
+//	services              print where each Service is reached
+//	published             print what is published
 func TestStories(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txtar")
 	if err != nil || len(files) == 0 {
@@ -124,7 +130,7 @@ func (w *world) run(args []string) {
 	switch verb {
 	case "commit":
 		w.commit(rest[0])
-	case "image", "host", "runtime", "devices", "apparmor", "volume":
+	case "image", "host", "runtime", "devices", "apparmor", "volume", "hold", "release", "external", "closed", "ingress", "lose-published":
 		w.prepare(verb, rest)
 	case "plan":
 		w.print(w.plan())
@@ -148,6 +154,10 @@ func (w *world) run(args []string) {
 		w.each(rest, w.identity)
 	case "routes":
 		w.routes()
+	case "services":
+		w.services()
+	case "published":
+		w.printPublished()
 	case "notes":
 		w.notes()
 	default:
@@ -165,6 +175,16 @@ func (w *world) prepare(verb string, args []string) {
 			key, value, _ := strings.Cut(label, "=")
 			w.state.Host[key] = value
 		}
+	case "hold", "release":
+		w.held[args[0]] = verb == "hold"
+	case "external":
+		w.state.ExternalIPs = args
+	case "lose-published":
+		w.state.Publications, w.state.Routes = nil, runtime.Routes{}
+	case "closed":
+		w.close(args[0])
+	case "ingress":
+		w.publishIngresses(args)
 	case "runtime":
 		w.state.Runtimes = args
 	case "devices":

@@ -42,14 +42,15 @@ type world struct {
 	state runtime.State
 	now   time.Time
 	out   bytes.Buffer
-	// used is what pods use, by ID.
+	// used is what pods use, by ID; held are ports of the host that a program outside has, as 80/TCP.
 	used map[string]*runtime.PodMetrics
+	held map[string]bool
 }
 
 var epoch = time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
 
 func newWorld(t reporter) *world {
-	return &world{t: t, commits: map[string][]byte{}, used: map[string]*runtime.PodMetrics{}, now: epoch, state: runtime.State{
+	return &world{t: t, commits: map[string][]byte{}, used: map[string]*runtime.PodMetrics{}, held: map[string]bool{}, now: epoch, state: runtime.State{
 		Instance: "story", Images: map[string]runtime.Image{}, ServiceCIDR: "10.89.192.0/18", HostIP: "10.89.0.1",
 		Host:     map[string]string{corev1.LabelHostname: "quay", corev1.LabelOSStable: "linux", corev1.LabelArchStable: "amd64"},
 		Problems: map[string]runtime.Problem{},
@@ -189,6 +190,10 @@ func (w *world) apply(action plan.Action) {
 		w.removeVolumes(a.Volumes...)
 	case plan.RemoveVolume:
 		w.removeVolumes(a.Volume)
+	case plan.PublishPorts:
+		w.publish(a.Publication)
+	case plan.UnpublishPorts:
+		w.unpublish(a.Namespace, a.Name)
 	case plan.WriteNote:
 		w.writeNote(a)
 	}

@@ -5,7 +5,7 @@
 // as long as the program and the grace period make it. What a program does is a Program, given by image reference.
 //
 // Tests reach behind the verbs: Inject makes verbs fail, hang or lose their answer; KillContainer, KillSandbox,
-// RemoveBehindBack, RestartEngine and DropEvents are what happens to an engine in real life; Calls, RouteHistory,
+// RemoveBehindBack, HoldPort, ClosePublication, RestartEngine and DropEvents are what happens to an engine in real life; Calls, RouteHistory,
 // Volumes and Foreign tell what was done; Options.OnChange sees every state in between.
 //
 // The engine knows time only through package time, and keeps no goroutine of its own: it works in a bubble of

@@ -39,7 +39,11 @@ func (e *Engine) Publish(ctx context.Context, p runtime.Publication) error {
 			return errNotEnsured
 		}
 		i := slices.IndexFunc(e.publications, func(other runtime.Published) bool { return sameName(other.Publication, held) })
-		if i >= 0 && reflect.DeepEqual(e.publications[i].Publication, held) && e.publications[i].Running {
+		var before runtime.Published
+		if i >= 0 {
+			before = e.publications[i]
+		}
+		if before.Running && reflect.DeepEqual(before.Publication, held) {
 			return nil
 		}
 		if i >= 0 {
@@ -54,8 +58,22 @@ func (e *Engine) Publish(ctx context.Context, p runtime.Publication) error {
 		slices.SortFunc(e.publications, func(a, b runtime.Published) int {
 			return cmp.Or(strings.Compare(a.Namespace, b.Namespace), strings.Compare(a.Name, b.Name))
 		})
-		e.touch()
+		if !reflect.DeepEqual(before, made) {
+			e.touch()
+		}
 		return err
+	})
+}
+
+// ClosePublication is a publication whose container dies, and is not restarted.
+func (e *Engine) ClosePublication(namespace, name string) {
+	e.locked(func() {
+		for i := range e.publications {
+			if p := &e.publications[i]; p.Namespace == namespace && p.Name == name {
+				p.Running, p.Error = false, "exit code 137"
+				e.touch()
+			}
+		}
 	})
 }
 

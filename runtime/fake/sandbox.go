@@ -122,10 +122,13 @@ func (e *Engine) StartSandbox(ctx context.Context, id string) error {
 	})
 }
 
-// portTaken tells which host port of the sandbox another running sandbox holds. Docker notices at the start, not at the
-// creation.
+// portTaken tells which host port of the sandbox another running sandbox holds, a publication, or somebody else. Docker notices
+// at the start, not at the creation.
 func (e *Engine) portTaken(s *sandbox) error {
 	for _, want := range s.config.Ports {
+		if key := (portKey{want.HostPort, protocolOf(want)}); want.HostPort != 0 && (e.heldPorts[key] || e.publishedPort(key)) {
+			return fmt.Errorf("host port %d/%s is taken: port is already allocated", want.HostPort, protocolOf(want))
+		}
 		for _, other := range e.sortedSandboxes() {
 			if other == s || other.phase != runtime.Running || !slices.ContainsFunc(other.config.Ports, func(held corev1.ContainerPort) bool { return meet(want, held) }) {
 				continue

@@ -181,8 +181,12 @@ func sameService(a, b runtime.Publication) bool {
 func (b *publication) whyPublish() string {
 	have := b.have
 	switch {
+	case have == nil && b.want.Namespace == "":
+		return "an Ingress is served"
 	case have == nil:
 		return fmt.Sprintf("%s is not published", b.name())
+	case !sameItems(have.Ports, b.want.Ports) && b.want.Namespace == "":
+		return "podyard run was told other ports for Ingresses"
 	case !sameItems(have.Ports, b.want.Ports):
 		return b.portsReason()
 	case have.To != b.want.To:

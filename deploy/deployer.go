@@ -27,8 +27,10 @@ type Options struct {
 	Runtime  runtime.Runtime
 	// NodeLabels are added to those of the one node there is.
 	NodeLabels map[string]string
-	Renderer   *manifests.Renderer
-	Log        *slog.Logger
+	// HTTPPort and HTTPSPort are the host's ports for Ingresses; 0 for none.
+	HTTPPort, HTTPSPort int32
+	Renderer            *manifests.Renderer
+	Log                 *slog.Logger
 	// Version, Instance, DataDir and Engine are shown on the status page.
 	Version, Instance, DataDir string
 	Engine                     func() (name, version string)
@@ -85,7 +87,7 @@ func New(options Options) *Deployer {
 		trigger: make(chan struct{}, 1), rounds: make(chan reconcile.Status, 1),
 	}
 	d.reconciler = reconcile.New(options.Runtime, reconcile.Options{
-		NodeLabels: options.NodeLabels, Log: options.Log, Notes: options.Store, Record: d.record, Changed: d.round,
+		NodeLabels: options.NodeLabels, HTTPPort: options.HTTPPort, HTTPSPort: options.HTTPSPort, Log: options.Log, Notes: options.Store, Record: d.record, Changed: d.round,
 	})
 	return d
 }

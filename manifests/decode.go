@@ -53,7 +53,7 @@ func decode(d *document, defaultNamespace string) (*Object, []Warning, error) {
 
 // clusterScoped are the kinds of ours that live outside namespaces.
 var clusterScoped = map[string]bool{"Namespace": true, "PersistentVolume": true, "StorageClass": true, "RuntimeClass": true,
-	"PriorityClass": true, "ClusterRole": true, "ClusterRoleBinding": true}
+	"IngressClass": true, "PriorityClass": true, "ClusterRole": true, "ClusterRoleBinding": true}
 
 // newObject copies the top of a document, so that a document that several Sets share is never changed.
 func newObject(d *document) *Object {

@@ -9,13 +9,14 @@ import (
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
 	schedulingv1 "k8s.io/api/scheduling/v1"
 	storagev1 "k8s.io/api/storage/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 )
 
 // setDefaults fills in what upstream's API server would (pkg/apis/core/v1/defaults.go, pkg/apis/apps/v1/defaults.go,
-// pkg/apis/storage/v1/defaults.go, pkg/apis/autoscaling/v2/defaults.go).
+// pkg/apis/storage/v1/defaults.go, pkg/apis/autoscaling/v2/defaults.go, pkg/apis/discovery/v1/defaults.go).
 func setDefaults(value any) {
 	switch v := value.(type) {
 	case *corev1.Pod:
@@ -24,6 +25,10 @@ func setDefaults(value any) {
 		defaultSecret(v)
 	case *corev1.Service:
 		defaultService(v)
+	case *Endpoints:
+		defaultEndpoints(v)
+	case *discoveryv1.EndpointSlice:
+		defaultEndpointSlice(v)
 	case *corev1.PersistentVolumeClaim:
 		defaults{}.claim(&v.Spec)
 	case *corev1.PersistentVolume:
@@ -243,6 +248,21 @@ func defaultSecret(s *corev1.Secret) {
 		s.Data[key] = []byte(value)
 	}
 	s.StringData = nil
+}
+
+func defaultEndpoints(e *Endpoints) {
+	for i := range e.Subsets {
+		for j := range e.Subsets[i].Ports {
+			fill(defaults{}, &e.Subsets[i].Ports[j].Protocol, corev1.ProtocolTCP)
+		}
+	}
+}
+
+func defaultEndpointSlice(s *discoveryv1.EndpointSlice) {
+	for i := range s.Ports {
+		point(defaults{}, &s.Ports[i].Name, "")
+		point(defaults{}, &s.Ports[i].Protocol, corev1.ProtocolTCP)
+	}
 }
 
 func defaultPersistentVolume(v *corev1.PersistentVolume) {

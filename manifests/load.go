@@ -63,11 +63,11 @@ func assemble(documents []document, options Options) (*Set, error) {
 // order is that of applying: namespaces, configuration, volumes, Services, workloads, the rest. Upstream: Flux's
 // fluxcd/pkg/ssa/sort.go.
 func order(kind string) int {
-	kinds := []string{"Namespace", "ResourceQuota", "LimitRange", "PriorityClass", "RuntimeClass", "StorageClass", "ServiceAccount", "Role", "ClusterRole", "RoleBinding",
+	kinds := []string{"Namespace", "ResourceQuota", "LimitRange", "PriorityClass", "RuntimeClass", "StorageClass", "IngressClass", "ServiceAccount", "Role", "ClusterRole", "RoleBinding",
 		"ClusterRoleBinding", "ConfigMap", "Secret",
-		"PersistentVolume", "PersistentVolumeClaim", "Service", "Pod", "ReplicationController", "ReplicaSet", "Deployment",
+		"PersistentVolume", "PersistentVolumeClaim", "Service", "Endpoints", "EndpointSlice", "Pod", "ReplicationController", "ReplicaSet", "Deployment",
 		"StatefulSet", "DaemonSet", "Job", "CronJob",
-		"HorizontalPodAutoscaler", "PodDisruptionBudget"}
+		"HorizontalPodAutoscaler", "PodDisruptionBudget", "Ingress"}
 	if i := slices.Index(kinds, kind); i >= 0 {
 		return i
 	}

@@ -46,8 +46,11 @@ func (r resolver) owners() {
 	}
 }
 
-// Acts tells whether an object does something by itself: makes pods, or is a Service. The others are of use to those.
+// Acts tells whether an object does something by itself: makes pods, or leads to them. The others are of use to those.
 func Acts(o *Object) bool {
 	_, makesPods := TemplateOf(o)
-	return o.Value != nil && (makesPods || o.Kind == "Service")
+	return o.Value != nil && (makesPods || IsRoute(o))
 }
+
+// IsRoute tells whether an object leads connections to pods: a Service or an Ingress.
+func IsRoute(o *Object) bool { return o.Value != nil && (o.Kind == "Service" || o.Kind == "Ingress") }

@@ -56,10 +56,10 @@ type kind struct {
 }
 
 // kinds is the table of kinds; fields of pods are in support_pod.go, those of workloads in support_workload.go,
-// kinds that bound others in support_policy.go.
+// kinds that lead to pods in support_network.go, kinds that bound others in support_policy.go.
 var kinds = slices.Concat(supportedKinds, otherKinds)
 
-var supportedKinds = slices.Concat(objectKinds, policyKinds)
+var supportedKinds = slices.Concat(objectKinds, networkKinds, policyKinds)
 
 var objectKinds = []kind{
 	{"v1", "Namespace", func() any { return &corev1.Namespace{} }, honoured, "", slices.Concat(objectFields, statusFields, namespaceFields)},
@@ -86,15 +86,17 @@ var objectKinds = []kind{
 const (
 	notYet  = "not supported yet"
 	oneHost = "has no meaning on one Docker host"
+	// acmeInstead is what happens instead of what an issuer of cert-manager says.
+	acmeInstead = "Podyard asks for the certificates of Ingresses itself, from the one ACME server that podyard run was told (--acme-directory)"
 )
 
 // otherKinds are those of which Podyard says more than that it does not know them.
 var otherKinds = []kind{
-	{"v1", "Endpoints", nil, ignored, notYet + ": Podyard makes the endpoints of Services itself", nil},
-	{"discovery.k8s.io/v1", "EndpointSlice", nil, ignored, notYet + ": Podyard makes the endpoints of Services itself", nil},
-	{"networking.k8s.io/v1", "Ingress", nil, ignored, notYet + ": nothing is published on the host", nil},
 	{"apiextensions.k8s.io/v1", "CustomResourceDefinition", nil, ignored, oneHost + ": there is no API server to extend", nil},
-	{"networking.k8s.io/v1", "NetworkPolicy", nil, denied, "NetworkPolicy is not supported yet, and ignoring it would be unsafe: traffic that it forbids would be let through", nil},
+	{"networking.k8s.io/v1", "NetworkPolicy", nil, denied, "NetworkPolicy is not supported yet, and ignoring it would be unsafe: traffic that it forbids would be let through. Take it out of what Podyard applies, as with a kustomize patch with $patch: delete", nil},
+	{"cert-manager.io/v1", "Issuer", nil, ignored, acmeInstead, nil},
+	{"cert-manager.io/v1", "ClusterIssuer", nil, ignored, acmeInstead, nil},
+	{"cert-manager.io/v1", "Certificate", nil, ignored, "Podyard makes no Secret of it: it asks for the certificates of Ingresses with the annotation podyard.dev/acme itself", nil},
 }
 
 // kindSupport looks a kind up. newObject makes its typed object; else unsupported says why Podyard does nothing with it,

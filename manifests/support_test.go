@@ -147,7 +147,7 @@ func TestKindSupport(t *testing.T) {
 		{"autoscaling/v1", "HorizontalPodAutoscaler", "", ""},
 		{"autoscaling/v2", "HorizontalPodAutoscaler", "", ""},
 		{"autoscaling/v2beta2", "HorizontalPodAutoscaler", "Podyard does not know apiVersion autoscaling/v2beta2 of this kind: use autoscaling/v2", ""},
-		{"extensions/v1beta1", "NetworkPolicy", "", "NetworkPolicy is not supported yet, and ignoring it would be unsafe: traffic that it forbids would be let through"},
+		{"extensions/v1beta1", "NetworkPolicy", "", "NetworkPolicy is not supported yet, and ignoring it would be unsafe: traffic that it forbids would be let through. Take it out of what Podyard applies, as with a kustomize patch with $patch: delete"},
 	} {
 		newObject, unsupported, refused := kindSupport(c.apiVersion, c.kind)
 		if unsupported != c.unsupported || refused != c.refused {

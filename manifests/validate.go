@@ -7,6 +7,8 @@ import (
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	networkingv1 "k8s.io/api/networking/v1"
 	nodev1 "k8s.io/api/node/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	storagev1 "k8s.io/api/storage/v1"
@@ -54,6 +56,12 @@ func (c check) value() {
 		c.podSpec(spec, &v.Spec)
 	case *corev1.Service:
 		c.service(spec, v)
+	case *networkingv1.Ingress:
+		c.ingress(spec, v)
+	case *Endpoints:
+		c.endpoints(v)
+	case *discoveryv1.EndpointSlice:
+		c.endpointSlice(v)
 	case *corev1.PersistentVolumeClaim:
 		c.claim(v)
 	case *corev1.PersistentVolume:

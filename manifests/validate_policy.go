@@ -2,6 +2,7 @@ package manifests
 
 import (
 	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	schedulingv1 "k8s.io/api/scheduling/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
@@ -13,17 +14,18 @@ type policies struct {
 	quotas     map[string][]*corev1.ResourceQuota
 	used       map[string]corev1.ResourceList
 	priorities Priorities
+	paths      map[ingressPath]pathOwner
 }
 
 func newPolicies(set *Set) policies {
-	p := policies{limits: limitRanges(set), quotas: map[string][]*corev1.ResourceQuota{}, used: ObjectUsage(set), priorities: NewPriorities(set)}
+	p := policies{limits: limitRanges(set), quotas: map[string][]*corev1.ResourceQuota{}, used: ObjectUsage(set), priorities: NewPriorities(set), paths: pathOwners(set)}
 	for _, q := range All[*corev1.ResourceQuota](set) {
 		p.quotas[q.Namespace] = append(p.quotas[q.Namespace], q)
 	}
 	return p
 }
 
-// policies checks an object against the LimitRanges, ResourceQuotas and PriorityClasses of the commit.
+// policies checks an object against the LimitRanges, ResourceQuotas, PriorityClasses and other Ingresses of the commit.
 func (c check) policies(p policies) {
 	c.limits(p.limits[c.object.Namespace])
 	if t, ok := TemplateOf(c.object); ok {
@@ -35,6 +37,8 @@ func (c check) policies(p policies) {
 		c.resourceQuota(field.NewPath("spec"), v, p.used[v.Namespace])
 	case *schedulingv1.PriorityClass:
 		c.priorityClass(v, p.priorities)
+	case *networkingv1.Ingress:
+		c.ownPaths(v, p.paths)
 	}
 }
 

@@ -8,6 +8,8 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	networkingv1 "k8s.io/api/networking/v1"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 )
 
@@ -25,6 +27,12 @@ func (c check) references(set *Set) {
 		r.statefulSet(field.NewPath("spec"), &v.Spec)
 	case *autoscalingv2.HorizontalPodAutoscaler:
 		r.autoscaler(field.NewPath("spec"), v)
+	case *networkingv1.Ingress:
+		r.ingress(field.NewPath("spec"), v)
+	case *Endpoints:
+		r.serviceOfEndpoints(v)
+	case *discoveryv1.EndpointSlice:
+		r.serviceOfSlice(v)
 	case *corev1.ServiceAccount:
 		r.pullSecrets(field.NewPath("imagePullSecrets"), v.ImagePullSecrets)
 	case *corev1.PersistentVolumeClaim:

@@ -175,7 +175,7 @@ status: {phase: Running}
 apiVersion: networking.k8s.io/v1
 kind: NetworkPolicy
 metadata: {name: deny}
-`, errors: []string{"a.yaml:2: kind: NetworkPolicy is not supported yet, and ignoring it would be unsafe: traffic that it forbids would be let through"}},
+`, errors: []string{"a.yaml:2: kind: NetworkPolicy is not supported yet, and ignoring it would be unsafe: traffic that it forbids would be let through. Take it out of what Podyard applies, as with a kustomize patch with $patch: delete"}},
 	})
 }
 

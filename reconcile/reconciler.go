@@ -24,7 +24,9 @@ type Options struct {
 	Workers int
 	// NodeLabels are added to those of the one node there is.
 	NodeLabels map[string]string
-	Log        *slog.Logger
+	// HTTPPort and HTTPSPort are the host's ports for Ingresses; 0 for none.
+	HTTPPort, HTTPSPort int32
+	Log                 *slog.Logger
 	// Notes outlive the daemon; without them they are kept in memory.
 	Notes Notes
 	// Record is told of everything worth an event. It must not block.
@@ -279,7 +281,7 @@ func (r *Reconciler) nextLook() uint64 {
 	return r.looks
 }
 
-// state is what the engine tells, with the user's labels of the node and the notes.
+// state is what the engine tells, with what the user has said of the node, and the notes.
 func (r *Reconciler) state(ctx context.Context) (*runtime.State, error) {
 	state, err := r.runtime.State(ctx)
 	if err != nil {
@@ -290,6 +292,7 @@ func (r *Reconciler) state(ctx context.Context) (*runtime.State, error) {
 		maps.Copy(host, state.Host)
 		state.Host = host
 	}
+	state.HTTPPort, state.HTTPSPort = r.options.HTTPPort, r.options.HTTPSPort
 	state.Notes, err = r.options.Notes.Notes()
 	return state, err
 }

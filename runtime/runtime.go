@@ -190,6 +190,8 @@ type State struct {
 	HostIP string
 	// ExternalIPs are the addresses at which clients outside reach the host's ports. Reconcile fills it; runtimes leave it nil.
 	ExternalIPs []string
+	// HTTPPort and HTTPSPort are the host's ports for Ingresses; 0 for none. Reconcile fills them; runtimes leave them zero.
+	HTTPPort, HTTPSPort int32
 	// ServiceCIDR is the slice of the pod network from which ClusterIPs are taken, as "10.89.192.0/18".
 	ServiceCIDR string
 }

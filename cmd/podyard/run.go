@@ -37,6 +37,7 @@ type runOptions struct {
 	nodeLabels                 map[string]string
 	podPidsLimit               int64
 	seccompProfileRoot         string
+	ingress                    ingressOptions
 	verbose                    bool
 }
 
@@ -50,6 +51,9 @@ func newRun(g *global) *cobra.Command {
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if err := checkNodeLabels(o.nodeLabels); err != nil {
+				return err
+			}
+			if err := o.ingress.check(); err != nil {
 				return err
 			}
 			log := newLogger(c, o.verbose)
@@ -67,6 +71,7 @@ func newRun(g *global) *cobra.Command {
 	flags.StringToStringVar(&o.nodeLabels, "node-label", nil, "label of this host for nodeSelector and node affinity, as disk=ssd; may be repeated")
 	flags.Int64Var(&o.podPidsLimit, "pod-pids-limit", 0, "most processes that a container may have; 0 for no limit")
 	flags.StringVar(&o.seccompProfileRoot, "seccomp-profile-root", "", "directory of the seccomp profiles of type Localhost (default: seccomp in the data directory)")
+	o.ingress.addTo(flags)
 	flags.BoolVarP(&o.verbose, "verbose", "v", false, "log more")
 	return c
 }
@@ -129,6 +134,7 @@ func runDaemon(ctx context.Context, g *global, o *runOptions, log *slog.Logger, 
 	deployer := deploy.New(deploy.Options{
 		Name: "default", Path: cleanPath(o.path), Branch: o.branch, Interval: o.interval,
 		Source: source, Store: store, Runtime: engine, NodeLabels: o.nodeLabels, Renderer: manifests.NewRenderer(manifests.RendererOptions{}), Log: log,
+		HTTPPort: int32(o.ingress.httpPort), HTTPSPort: int32(o.ingress.httpsPort),
 		Version: version(), Instance: o.instance, DataDir: g.dataDir, Engine: engine.Version, Gateway: engine.Backend, Stop: stop,
 	})
 	log.Info("running", "instance", o.instance, "repository", source.String(), "path", o.path)

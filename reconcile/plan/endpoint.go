@@ -26,13 +26,21 @@ type portGroup struct {
 // noPort is the number of a port that a pod does not have. It is beyond all others, so that such pods come last.
 const noPort = math.MaxInt32
 
-// endpoints are the Service's EndpointSlices, one for each set of ports, and at least one; upstream's reconcileByAddressType
-// (k8s.io/endpointslice, reconciler.go), but that a slice holds as many endpoints as there are. A pod that this plan deletes is
-// listed as terminating, so that it leaves the Service before it is told to stop.
+// endpoints are the Service's EndpointSlices: those of the pods that it selects, and those that the commit holds.
 func (p *planner) endpoints(service *corev1.Service) []*discoveryv1.EndpointSlice {
-	if isExternalName(service) {
+	switch {
+	case isExternalName(service):
 		return nil
+	case len(service.Spec.Selector) == 0:
+		return append(p.mirrored(service), p.custom(service)...)
 	}
+	return append(p.endpointsOfPods(service), p.custom(service)...)
+}
+
+// endpointsOfPods are one slice for each set of ports, and at least one; upstream's reconcileByAddressType (k8s.io/endpointslice,
+// reconciler.go), but that a slice holds as many endpoints as there are. A pod that this plan deletes is listed as terminating, so
+// that it leaves the Service before it is told to stop.
+func (p *planner) endpointsOfPods(service *corev1.Service) []*discoveryv1.EndpointSlice {
 	groups := p.portGroups(service)
 	slices.SortFunc(groups, func(a, b portGroup) int { return slices.Compare(a.numbers, b.numbers) })
 	out := make([]*discoveryv1.EndpointSlice, len(groups))
@@ -48,9 +56,6 @@ func (p *planner) endpoints(service *corev1.Service) []*discoveryv1.EndpointSlic
 // portGroups are the Service's endpoints by their ports, in the order in which each set of ports first appears; upstream's
 // NewPortMapKey. Without endpoints there is a group with the ports that need no pod to be known.
 func (p *planner) portGroups(service *corev1.Service) []portGroup {
-	if len(service.Spec.Selector) == 0 {
-		return []portGroup{{}}
-	}
 	var groups []portGroup
 	var numbers []int32
 	for _, v := range p.selected(service) {
@@ -164,12 +169,18 @@ func endpoint(service *corev1.Service, v *podView, ip string) discoveryv1.Endpoi
 	return e
 }
 
+// readyEndpoints counts addresses.
 func readyEndpoints(endpointSlices []*discoveryv1.EndpointSlice) int {
 	n := 0
 	for _, slice := range endpointSlices {
 		for _, e := range slice.Endpoints {
-			n += order(*e.Conditions.Ready)
+			if isReady(e) {
+				n += len(e.Addresses)
+			}
 		}
 	}
 	return n
 }
+
+// isReady: of an endpoint of the commit nothing may be said, which is yes (discovery/v1, EndpointConditions).
+func isReady(e discoveryv1.Endpoint) bool { return e.Conditions.Ready == nil || *e.Conditions.Ready }

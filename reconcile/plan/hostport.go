@@ -57,7 +57,8 @@ func (p *planner) keepsOpen(have runtime.Published, key hostKey) bool {
 	s, _ := p.find("Service", have.Namespace, have.Name).(*corev1.Service)
 	switch {
 	case have.Namespace == "":
-		return true
+		wanted := p.ingressPublications()
+		return len(wanted) > 0 && wanted[0].wants(key)
 	case s == nil:
 		return p.keepsPublication(have)
 	case p.laterServices()[serviceKey(s)]:

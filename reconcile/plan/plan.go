@@ -9,6 +9,8 @@ import (
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	networkingv1 "k8s.io/api/networking/v1"
 	nodev1 "k8s.io/api/node/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -29,6 +31,7 @@ func Plan(desired *manifests.Set, observed *runtime.State, now time.Time) Result
 	p.claimPods()
 	p.autoscale()
 	p.beginSync()
+	p.findIngresses()
 	for _, object := range p.sync.begun {
 		switch value := object.Value.(type) {
 		case *appsv1.Deployment:
@@ -55,7 +58,7 @@ func Plan(desired *manifests.Set, observed *runtime.State, now time.Time) Result
 			// Before the workloads: it says how many pods they have.
 		case *policyv1.PodDisruptionBudget:
 			p.disruptionBudget(object, value)
-		case *corev1.Service, *corev1.ResourceQuota:
+		case *corev1.Service, *networkingv1.Ingress, *corev1.ResourceQuota:
 			// After the workloads: endpoints follow from which pods stay, and so does what counts in a quota.
 		default:
 			p.accept(object)
@@ -70,6 +73,7 @@ func Plan(desired *manifests.Set, observed *runtime.State, now time.Time) Result
 	p.keptVolumes()
 	p.containers()
 	p.services()
+	p.routeIngresses()
 	p.reportQuotas()
 	p.finishStep()
 	p.notePolicies()
@@ -146,14 +150,17 @@ type planner struct {
 	remains map[types.UID]bool
 	// sync is how far the sync of the commit is.
 	sync syncing
+	// ingresses are those of the commit and those that stay.
+	ingresses []ingress
 	// policies are what becomes of objects that have left the commit; leaving are the pods that go with them.
 	// garbage is what the commit holds and none of its owners, with these.
 	policies policies
 	leaving  []*podView
 	garbage  map[ownerKey][]ownerKey
-	// names, labelled, claimants, volumes, bound and contents are worked out when they are first asked for.
+	// names, labelled, slices, claimants, volumes, bound and contents are worked out when they are first asked for.
 	names    map[types.NamespacedName]*podView
 	labelled map[podLabel][]*podView
+	slices   map[string][]*discoveryv1.EndpointSlice
 	// claimants of a claim are the pods that use it, and nil for a template that does.
 	claimants map[types.NamespacedName][]*podView
 	volumes   map[types.NamespacedName][]*runtime.PersistentVolume

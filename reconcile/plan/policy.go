@@ -141,6 +141,11 @@ func (p *planner) leftovers() map[ownerKey][]*podView {
 			out[key] = nil
 		}
 	}
+	for _, v := range p.observed.Routes.Ingresses {
+		if key := (ownerKey{"Ingress", v.Namespace, v.Name}); !p.has(key) {
+			out[key] = nil
+		}
+	}
 	for _, key := range p.cronJobsNoted() {
 		if !p.has(key) {
 			out[key] = nil

@@ -1,17 +1,20 @@
 package plan_test
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"maps"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
+	networkingv1 "k8s.io/api/networking/v1"
 
 	"github.com/podyard/podyard/reconcile/plan"
 	"github.com/podyard/podyard/runtime"
@@ -72,7 +75,7 @@ func (w *world) status(kind string) {
 		for _, c := range s.Conditions {
 			fmt.Fprintf(&w.out, " [%s=%s %s]", c.Type, c.Status, c.Reason)
 		}
-		if slices.Contains([]string{"PersistentVolume", "PersistentVolumeClaim", "ResourceQuota", "PodDisruptionBudget", "HorizontalPodAutoscaler"}, s.Kind) {
+		if slices.Contains([]string{"PersistentVolume", "PersistentVolumeClaim", "ResourceQuota", "PodDisruptionBudget", "HorizontalPodAutoscaler", "Ingress"}, s.Kind) {
 			for _, key := range slices.Sorted(maps.Keys(s.Summary)) {
 				if s.Summary[key] != "" {
 					fmt.Fprintf(&w.out, " %s=%s", key, s.Summary[key])
@@ -262,6 +265,27 @@ func (w *world) routes() {
 			}
 		}
 	}
+	for _, v := range routes.Ingresses {
+		w.ingress(v)
+	}
+	for _, name := range slices.Sorted(maps.Keys(routes.Certificates)) {
+		c := routes.Certificates[name]
+		fmt.Fprintf(&w.out, "certificate %s: %d and %d lines, printed as %v\n", name, strings.Count(string(c.Chain), "\n"), strings.Count(string(c.Key), "\n"), c)
+	}
+}
+
+// ingress prints each path, and the Service that it leads to.
+func (w *world) ingress(v *networkingv1.Ingress) {
+	fmt.Fprintf(&w.out, "Ingress %s/%s\n", v.Namespace, v.Name)
+	if b := v.Spec.DefaultBackend; b != nil {
+		fmt.Fprintf(&w.out, "  else → %s:%d%s\n", b.Service.Name, b.Service.Port.Number, b.Service.Port.Name)
+	}
+	for _, rule := range v.Spec.Rules {
+		for _, path := range rule.HTTP.Paths {
+			port := path.Backend.Service.Port
+			fmt.Fprintf(&w.out, "  %s%s → %s:%d%s\n", cmp.Or(rule.Host, "*"), path.Path, path.Backend.Service.Name, port.Number, port.Name)
+		}
+	}
 }
 
 // slice prints its name if it is not the Service's own.
@@ -273,6 +297,18 @@ func (w *world) slice(slice *discoveryv1.EndpointSlice) {
 		fmt.Fprintf(&w.out, "  port %q → %d/%s\n", *port.Name, *port.Port, *port.Protocol)
 	}
 	for _, e := range slice.Endpoints {
-		fmt.Fprintf(&w.out, "  %s ready=%v serving=%v terminating=%v\n", e.Addresses[0], *e.Conditions.Ready, *e.Conditions.Serving, *e.Conditions.Terminating)
+		fmt.Fprintf(&w.out, "  %s ready=%s serving=%s terminating=%s", strings.Join(e.Addresses, " "), said(e.Conditions.Ready), said(e.Conditions.Serving), said(e.Conditions.Terminating))
+		if e.Hostname != nil && e.TargetRef == nil {
+			fmt.Fprintf(&w.out, " %s", *e.Hostname)
+		}
+		fmt.Fprintln(&w.out)
 	}
+}
+
+// said is a condition, of which nothing may be said.
+func said(condition *bool) string {
+	if condition == nil {
+		return "?"
+	}
+	return strconv.FormatBool(*condition)
 }

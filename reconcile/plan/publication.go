@@ -181,8 +181,12 @@ func sameService(a, b runtime.Publication) bool {
 func (b *publication) whyPublish() string {
 	have := b.have
 	switch {
+	case have == nil && b.want.Namespace == "":
+		return "an Ingress is served"
 	case have == nil:
 		return fmt.Sprintf("%s is not published", b.name())
+	case !sameItems(have.Ports, b.want.Ports) && b.want.Namespace == "":
+		return "podyard run was told other ports for Ingresses"
 	case !sameItems(have.Ports, b.want.Ports):
 		return b.portsReason()
 	case have.To != b.want.To:
@@ -232,10 +236,10 @@ func (p *planner) awaitedFrom(b *publication, claims map[hostKey]*publication) s
 	return ""
 }
 
-// unpublishRest closes what no Service wants. Only Services are looked at: whether there are Ingresses is not known here.
+// unpublishRest closes what nobody wants.
 func (p *planner) unpublishRest(wanted []*publication) {
 	for _, have := range p.observed.Publications {
-		if have.Namespace == "" || slices.ContainsFunc(wanted, func(b *publication) bool { return sameService(b.want, have.Publication) }) {
+		if slices.ContainsFunc(wanted, func(b *publication) bool { return sameService(b.want, have.Publication) }) {
 			continue
 		}
 		p.do(UnpublishPorts{Namespace: have.Namespace, Name: have.Name, Reason: p.whyUnpublish(have.Namespace, have.Name)})
@@ -244,6 +248,9 @@ func (p *planner) unpublishRest(wanted []*publication) {
 
 func (p *planner) whyUnpublish(namespace, name string) string {
 	what := PublicationName(namespace, name)
+	if namespace == "" {
+		return p.whyNoIngressPorts()
+	}
 	switch s, _ := p.find("Service", namespace, name).(*corev1.Service); {
 	case s == nil:
 		return what + " is not in the commit"
@@ -254,10 +261,11 @@ func (p *planner) whyUnpublish(namespace, name string) string {
 	}
 }
 
-// wantedPublications are those of the Services of the commit, and of those that have left it and stay for now; sorted by name.
+// wantedPublications are that of the Ingresses, those of the Services of the commit, and of those that have left it and stay for
+// now; sorted by name.
 // What waits for its turn in the sync stays as it is published.
 func (p *planner) wantedPublications(left []staying, addresses map[string]address) []*publication {
-	var out []*publication
+	out := p.ingressPublications()
 	later := p.laterServices()
 	for _, s := range servicesOf(p.desired, left) {
 		b := &publication{have: p.published(s.Namespace, s.Name)}

@@ -70,14 +70,12 @@ func (w *world) close(name string) {
 	w.state.Publications = list
 }
 
-func (w *world) publishIngresses(ports []string) {
-	p := runtime.Publication{Name: runtime.IngressPublication}
-	for _, text := range ports {
-		number, err := strconv.Atoi(text)
+func (w *world) ingressPorts(args []string) {
+	for i, port := range []*int32{&w.state.HTTPPort, &w.state.HTTPSPort} {
+		number, err := strconv.Atoi(args[i])
 		w.must(err)
-		p.Ports = append(p.Ports, runtime.PublishedPort{Protocol: corev1.ProtocolTCP, HostPort: int32(number), Port: int32(number)})
+		*port = int32(number)
 	}
-	w.publish(p)
 }
 
 func (w *world) services() {

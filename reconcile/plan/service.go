@@ -74,8 +74,11 @@ func (p *planner) serve(ref manifests.Ref, service *corev1.Service, address addr
 	ready := readyEndpoints(endpoints)
 	status.Summary["clusterIP"], status.Summary["ports"] = address.ip, p.portList(service)
 	status.Summary["endpoints"] = fmt.Sprintf("%d ready", ready)
-	if ready == 0 && len(service.Spec.Selector) > 0 {
+	switch selects := len(service.Spec.Selector) > 0; {
+	case ready == 0 && selects:
 		status.Message = "no pod that it selects is ready"
+	case ready == 0:
+		status.Message = "it has no selector, and the commit has no ready endpoint of it"
 	}
 	p.tellPublished(service, &status)
 	return status

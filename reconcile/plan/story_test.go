@@ -35,7 +35,8 @@ var update = flag.Bool("update", false, "write what the stories print into their
 //	hold PORT/PROTOCOL    a program outside has a port of the host; "release" is its end
 //	external IP…          addresses at which the host is reached
 //	lose-published        nothing is published any more, and nothing routed
-//	closed NAME           the ports of a Service are not open any more; "ingress PORT…" are published for Ingresses
+//	closed NAME           the ports of a Service are not open any more
+//	ingress HTTP HTTPS    the host's ports for Ingresses, 80 and 443 if nothing is said; 0 for none
 //	plan                  print the actions and their reasons, and what else of them is not as always
 //	do                    print them and carry them out; what is started runs at once
 //	settle                do, until nothing is left to do; a second for each step
@@ -64,7 +65,7 @@ var update = flag.Bool("update", false, "write what the stories print into their
 //	pod POD…              print the status of a pod in full, as the kubelet would report it
 //	identity POD…         print what makes a pod known: its labels, its owner, its name in DNS, its claims, its index
 //	notes                 print what is remembered
-//	routes                print each Service with its endpoints
+//	routes                print each Service with its endpoints, and each Ingress
 //	services              print where each Service is reached
 //	published             print what is published
 func TestStories(t *testing.T) {
@@ -184,7 +185,7 @@ func (w *world) prepare(verb string, args []string) {
 	case "closed":
 		w.close(args[0])
 	case "ingress":
-		w.publishIngresses(args)
+		w.ingressPorts(args)
 	case "runtime":
 		w.state.Runtimes = args
 	case "devices":

@@ -121,7 +121,7 @@ func (p *planner) readSync() syncNote {
 	}
 }
 
-// takesTurns tells what a wave holds up: what has pods, and Services. The rest is of use to them and there at once. A CronJob acts
+// takesTurns tells what a wave holds up: what has pods, Services and Ingresses. The rest is of use to them and there at once. A CronJob acts
 // only when it is due, by Jobs that last as they were made.
 func takesTurns(o *manifests.Object) bool { return manifests.Acts(o) && o.Kind != "CronJob" }
 
@@ -162,7 +162,7 @@ func (p *planner) stepWaits() string {
 	at := s.steps[s.current]
 	last := s.current+1 == len(s.steps) || s.steps[s.current+1].Phase != manifests.PhaseSync
 	for _, o := range s.begun {
-		if _, isService := o.Value.(*corev1.Service); isService || !takesTurns(o) || stepOf(o) != at && !(last && at.Phase == manifests.PhaseSync) {
+		if manifests.IsRoute(o) || !takesTurns(o) || stepOf(o) != at && !(last && at.Phase == manifests.PhaseSync) {
 			continue
 		}
 		if status := p.statusOfRoot(o); status.Health != Ready {
@@ -211,7 +211,7 @@ func (p *planner) stalled() bool {
 func (p *planner) holdLater() {
 	p.sync.waits = p.stepWaits()
 	for _, o := range p.sync.later {
-		if _, isService := o.Value.(*corev1.Service); !isService {
+		if !manifests.IsRoute(o) {
 			p.holdObject(o)
 		}
 	}

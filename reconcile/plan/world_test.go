@@ -51,7 +51,7 @@ var epoch = time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
 
 func newWorld(t reporter) *world {
 	return &world{t: t, commits: map[string][]byte{}, used: map[string]*runtime.PodMetrics{}, held: map[string]bool{}, now: epoch, state: runtime.State{
-		Instance: "story", Images: map[string]runtime.Image{}, ServiceCIDR: "10.89.192.0/18", HostIP: "10.89.0.1",
+		Instance: "story", Images: map[string]runtime.Image{}, ServiceCIDR: "10.89.192.0/18", HostIP: "10.89.0.1", HTTPPort: 80, HTTPSPort: 443,
 		Host:     map[string]string{corev1.LabelHostname: "quay", corev1.LabelOSStable: "linux", corev1.LabelArchStable: "amd64"},
 		Problems: map[string]runtime.Problem{},
 	}}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -156,10 +157,18 @@ func (a *agent) apply(config Config) {
 	}
 }
 
-// serveConfig makes the router of a Config the one in force.
+// arrival is how long a request may be on its way to an endpoint.
+const arrival = 100 * time.Millisecond
+
+// serveConfig makes the router of a Config the one in force. When it returns, no request is on its way any more to an endpoint that
+// is gone, whose pod will be told to stop: a server that stops closes connections on which it has not yet read a request.
 func (p *proxy) serveConfig(config Config) []error {
 	router, problems := compile(config, p.router.Load())
 	p.router.Store(router)
+	onTheWay := func(e *endpoint) bool { return e.unanswered.Load() > 0 }
+	for deadline := time.Now().Add(arrival); slices.ContainsFunc(router.gone, onTheWay) && time.Now().Before(deadline); {
+		time.Sleep(time.Millisecond)
+	}
 	return problems
 }
 

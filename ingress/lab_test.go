@@ -200,3 +200,5 @@ func (w testWriter) Write(line []byte) (int, error) {
 	}
 	return len(line), nil
 }
+
+func newJSONLog(out io.Writer) *slog.Logger { return slog.New(slog.NewJSONHandler(out, nil)) }

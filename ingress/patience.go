@@ -55,14 +55,13 @@ func (p *patience) wait(d time.Duration) {
 }
 
 // answered is called with the answer's header.
-func (p *patience) answered(response *http.Response) error {
+func (p *patience) answered(response *http.Response) {
 	if p.patience == 0 || response.StatusCode == http.StatusSwitchingProtocols {
 		p.stop()
-		return nil
+		return
 	}
 	p.wait(p.patience)
 	response.Body = &responseBody{response.Body, p}
-	return nil
 }
 
 func (p *patience) stop() {

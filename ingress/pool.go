@@ -2,6 +2,7 @@ package ingress
 
 import (
 	"hash/fnv"
+	"maps"
 	"math/rand/v2"
 	"net/netip"
 	"slices"
@@ -27,6 +28,8 @@ type endpoint struct {
 	address string
 	// active counts requests under way.
 	active atomic.Int64
+	// unanswered counts those that it has not begun to answer: they may not have reached it yet.
+	unanswered atomic.Int64
 	// avoid is until when others are preferred, in Unix nanoseconds: it did not take a connection.
 	avoid atomic.Int64
 }
@@ -46,8 +49,9 @@ const (
 
 func newPool() *pool { return &pool{sticky: map[netip.Addr]visit{}} }
 
-// set takes over the endpoints of a new Config. Those that stay keep their counts and their clients.
-func (p *pool) set(b Backend) {
+// set takes over the endpoints of a new Config, and returns those that are gone. Those that stay keep their counts and their
+// clients.
+func (p *pool) set(b Backend) (gone []*endpoint) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.speaks = b.Protocol
@@ -62,6 +66,7 @@ func (p *pool) set(b Backend) {
 		if e == nil {
 			e = &endpoint{address: address}
 		}
+		delete(before, address)
 		p.endpoints = append(p.endpoints, e)
 	}
 	for client, v := range p.sticky {
@@ -69,6 +74,7 @@ func (p *pool) set(b Backend) {
 			delete(p.sticky, client)
 		}
 	}
+	return slices.Collect(maps.Values(before))
 }
 
 // protocol is what the Service says; empty if it says nothing.
@@ -86,7 +92,8 @@ func (p *pool) size() int {
 }
 
 // pick chooses the endpoint for a request: the client's own with affinity, else the one of two at random that has less to do.
-// What was tried already comes last, and before it what did not take connections of late. It is nil if there is none.
+// What was tried already comes last, and before it what did not take connections of late. It is nil if there is none. The request
+// counts at the endpoint from now on.
 func (p *pool) pick(client netip.Addr, tried []*endpoint, now time.Time) *endpoint {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -94,10 +101,13 @@ func (p *pool) pick(client netip.Addr, tried []*endpoint, now time.Time) *endpoi
 	if len(candidates) == 0 {
 		return nil
 	}
+	chosen := lessBusy(candidates)
 	if p.affinity > 0 {
-		return p.stick(client, candidates, now)
+		chosen = p.stick(client, candidates, now)
 	}
-	return lessBusy(candidates)
+	chosen.active.Add(1)
+	chosen.unanswered.Add(1)
+	return chosen
 }
 
 // preferred narrows the endpoints down while any is left.

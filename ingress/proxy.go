@@ -149,13 +149,20 @@ func (p *proxy) forward(w http.ResponseWriter, v *visitor) {
 	v.exchange = &exchange{transports: p.transports, route: v.route, client: v.client}
 	defer v.exchange.end()
 	reverse := httputil.ReverseProxy{
-		Rewrite:        func(out *httputil.ProxyRequest) { v.rewrite(out.Out) },
-		Transport:      v.exchange,
-		FlushInterval:  -1,
-		ErrorLog:       p.quiet,
-		BufferPool:     buffers,
-		ModifyResponse: patience.answered,
-		ErrorHandler:   func(w http.ResponseWriter, r *http.Request, err error) { p.fail(w, v, context.Cause(r.Context()), err) },
+		Rewrite:       func(out *httputil.ProxyRequest) { v.rewrite(out.Out) },
+		Transport:     v.exchange,
+		FlushInterval: -1,
+		ErrorLog:      p.quiet,
+		BufferPool:    buffers,
+		ErrorHandler:  func(w http.ResponseWriter, r *http.Request, err error) { p.fail(w, v, context.Cause(r.Context()), err) },
+	}
+	reverse.ModifyResponse = func(response *http.Response) error {
+		if response.ContentLength == 0 {
+			// A header that is flushed first would not end the stream, as a gRPC status without a message must.
+			reverse.FlushInterval = 0
+		}
+		patience.answered(response)
+		return nil
 	}
 	reverse.ServeHTTP(w, in)
 }

@@ -104,8 +104,8 @@ func (x *exchange) send(request *http.Request) (*http.Response, error) {
 	if x.route.protocol == HTTPS || x.route.protocol == H2 {
 		attempt.URL.Scheme = "https"
 	}
-	e.active.Add(1)
 	response, err := x.transports[x.route.protocol].RoundTrip(attempt)
+	e.unanswered.Add(-1)
 	if err != nil {
 		e.active.Add(-1)
 		if notConnected(err) {

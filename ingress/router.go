@@ -29,6 +29,8 @@ type router struct {
 	// automatic are the hosts for which certificates are to be obtained, sorted.
 	automatic []string
 	pools     map[backendKey]*pool
+	// gone are the endpoints that the router before had, and this one has not.
+	gone []*endpoint
 }
 
 // site is what one host serves, the first fitting route first.
@@ -49,6 +51,7 @@ type route struct {
 // compile makes the router of a Config. Pools of the router before are kept, and serve the new endpoints from now on. The
 // errors tell of what is not served as it was asked.
 func compile(config Config, before *router) (*router, []error) {
+	config.Ingresses = slices.DeleteFunc(slices.Clone(config.Ingresses), func(in *networkingv1.Ingress) bool { return in == nil })
 	r := &router{
 		exact: map[string]*site{}, wildcard: map[string]*site{}, anyHost: &site{}, secure: map[string]bool{},
 		settings: config.Settings, pools: map[backendKey]*pool{},
@@ -94,7 +97,7 @@ func (r *router) addPool(b Backend, before *router) {
 	if p == nil {
 		p = newPool()
 	}
-	p.set(b)
+	r.gone = append(r.gone, p.set(b)...)
 	r.pools[key] = p
 }
 

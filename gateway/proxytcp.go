@@ -92,10 +92,11 @@ func (p *proxy) disconnect(gone map[netip.Addr]bool) {
 // dial tries the backends in the client's order.
 func (p *proxy) dial(l *listener, client netip.AddrPort) (*net.TCPConn, error) {
 	err := errors.New("no backend")
-	for _, backend := range l.rule.Load().ranked(client) {
+	for _, backend := range l.backends(client) {
 		var conn net.Conn
 		conn, err = (&net.Dialer{Timeout: dialTimeout}).DialContext(p.ctx, "tcp4", backend.String())
 		if err == nil {
+			l.chosen(client, backend)
 			return conn.(*net.TCPConn), nil
 		}
 	}

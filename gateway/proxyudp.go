@@ -70,7 +70,7 @@ func (fl *flows) of(client netip.AddrPort) *flow {
 	if f, ok := fl.byClient[client]; ok {
 		return f
 	}
-	ranked := fl.listener.rule.Load().ranked(client)
+	ranked := fl.listener.backends(client)
 	if len(ranked) == 0 || len(fl.byClient) >= maxFlows {
 		return nil
 	}
@@ -79,6 +79,7 @@ func (fl *flows) of(client netip.AddrPort) *flow {
 		fl.proxy.log.Warn("open UDP flow", "err", err)
 		return nil
 	}
+	fl.listener.chosen(client, ranked[0])
 	f := &flow{ranked[0], conn}
 	fl.byClient[client] = f
 	go fl.answer(client, f)

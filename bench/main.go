@@ -66,11 +66,6 @@ func run(ctx context.Context, o options) error {
 	if err := onTheMachinesEngine(ctx, o); err != nil {
 		return err
 	}
-	if o.wants("scale") {
-		if err := scale(ctx, o.rounds); err != nil {
-			return err
-		}
-	}
 	if o.wants("recovery") {
 		return recovery(ctx)
 	}
@@ -78,7 +73,7 @@ func run(ctx context.Context, o options) error {
 }
 
 func onTheMachinesEngine(ctx context.Context, o options) error {
-	if !slices.ContainsFunc([]string{"start", "update", "cost", "idle", "services", "names"}, o.wants) {
+	if !slices.ContainsFunc([]string{"start", "update", "cost", "idle", "services", "names", "scale"}, o.wants) {
 		return nil
 	}
 	y, err := newYard(ctx)
@@ -112,7 +107,12 @@ func onTheMachinesEngine(ctx context.Context, o options) error {
 		}
 	}
 	if o.wants("names") {
-		return y.names(ctx, o.rounds)
+		if err := y.names(ctx, o.rounds); err != nil {
+			return err
+		}
+	}
+	if o.wants("scale") {
+		return y.scale(ctx, o.rounds)
 	}
 	return nil
 }

@@ -23,8 +23,8 @@ const soon = 50 * time.Millisecond
 
 // scale measures how long a change of one endpoint takes until it is in the kernel, from the call of Route to the agent's word
 // that it is, among few Services and among many, in turn.
-func scale(ctx context.Context, rounds int) (err error) {
-	engine, err := docker.New(ctx, docker.Options{Instance: scaleInstance, CIDR: "10.245.0.0/16", Logger: slog.New(slog.DiscardHandler)})
+func (y *yard) scale(ctx context.Context, rounds int) (err error) {
+	engine, err := docker.New(ctx, docker.Options{Instance: scaleInstance, CIDR: "10.245.0.0/16", Binary: y.binary, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		return err
 	}

@@ -1,12 +1,12 @@
 package main
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
 	"maps"
 	"net"
+	"net/http"
 	"os"
 	"slices"
 	"strconv"
@@ -19,7 +19,7 @@ import (
 
 // The program in the pods of the data plane's benchmarks is bench itself:
 //
-//	bench peer serve                      on 8000 swallow, on 8001 answer until the client ends, on 8002 answer once
+//	bench peer serve                      on 8000 swallow, on 8001 answer, on 8002 answer once a connection
 //	bench peer names                      a bare name server: one name, one address
 //	bench peer stream ADDRESS             prints bytes a second of one connection
 //	bench peer ask ADDRESS CLIENTS        prints requests a second over connections that are kept
@@ -31,7 +31,7 @@ import (
 // measured is how long each program measures, after settling for a tenth of it.
 const measured = 2 * time.Second
 
-// request and answer are those of HTTP, as short as they may be: what is measured is the way.
+// request is as short as one of HTTP may be.
 var request = []byte("GET / HTTP/1.1\r\nHost: peer\r\n\r\n")
 
 func peer(args []string) error {
@@ -64,25 +64,27 @@ func peer(args []string) error {
 	return fmt.Errorf("unknown peer %q", args[0])
 }
 
+// serve has Go's web server answer, which is what a request costs at least in most programs.
 func serve() error {
 	name, err := os.Hostname()
 	if err != nil {
 		return err
 	}
-	answer := fmt.Appendf(nil, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", len(name), name)
-	failed := make(chan error)
-	for port, handle := range map[int]func(net.Conn) error{
-		8000: func(c net.Conn) error { _, err := io.Copy(io.Discard, c); return err },
-		8001: func(c net.Conn) error { return answerAll(c, answer, -1) },
-		8002: func(c net.Conn) error { return answerAll(c, answer, 1) },
-	} {
-		go func() { failed <- listen(port, handle) }()
+	answer := func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, name) } // the client went away
+	last := func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Connection", "close")
+		answer(w, r)
 	}
+	failed := make(chan error)
+	go func() { failed <- swallow(":8000") }()
+	go func() { failed <- http.ListenAndServe(":8001", http.HandlerFunc(answer)) }()
+	go func() { failed <- http.ListenAndServe(":8002", http.HandlerFunc(last)) }()
 	return <-failed
 }
 
-func listen(port int, handle func(net.Conn) error) error {
-	socket, err := net.Listen("tcp4", fmt.Sprint(":", port))
+// swallow reads whatever comes.
+func swallow(address string) error {
+	socket, err := net.Listen("tcp4", address)
 	if err != nil {
 		return err
 	}
@@ -92,29 +94,10 @@ func listen(port int, handle func(net.Conn) error) error {
 			return err
 		}
 		go func() {
-			_ = handle(conn) // the client ends it
+			_, _ = io.Copy(io.Discard, conn) // the client ends it
 			conn.Close()
 		}()
 	}
-}
-
-// answerAll answers so many requests, or with -1 all.
-func answerAll(conn net.Conn, answer []byte, n int) error {
-	buffer := make([]byte, 4096)
-	for ; n != 0; n-- {
-		read := 0
-		for read == 0 || !bytes.HasSuffix(buffer[:read], []byte("\r\n\r\n")) {
-			more, err := conn.Read(buffer[read:])
-			if err != nil {
-				return err
-			}
-			read += more
-		}
-		if _, err := conn.Write(answer); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 func serveNames() error {

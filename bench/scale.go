@@ -16,7 +16,7 @@ import (
 )
 
 // scaleInstance has a gateway and nothing else: its endpoints are addresses at which nobody is.
-const scaleInstance = "podyard-bench-scale"
+var scaleInstance = instance + "-scale"
 
 // soon is within what a change must be in the kernel.
 const soon = 50 * time.Millisecond

@@ -16,9 +16,10 @@ import (
 	"github.com/podyard/podyard/status"
 )
 
-const (
-	instance = "podyard-bench"
-	image    = "podyard-bench:1"
+// Names of this run: another one beside it has its own.
+var (
+	instance = fmt.Sprintf("podyard-bench-%d", os.Getpid())
+	image    = fmt.Sprintf("podyard-bench:%d", os.Getpid())
 )
 
 // yard is a daemon with a repository.

@@ -25,9 +25,16 @@ func (o options) wants(section string) bool {
 }
 
 func main() {
+	if len(os.Args) > 2 && os.Args[1] == "peer" {
+		if err := peer(os.Args[2:]); err != nil {
+			fmt.Fprintln(os.Stderr, "bench peer:", err)
+			os.Exit(1)
+		}
+		return
+	}
 	var o options
 	sizes := flag.String("pods", "1,20,50", "numbers of pods to measure")
-	only := flag.String("only", "", "sections to measure, of start, update, cost, idle, recovery (default: all)")
+	only := flag.String("only", "", "sections to measure, of start, update, cost, idle, services, names, scale, recovery (default: all)")
 	flag.IntVar(&o.rounds, "rounds", 3, "rounds of each; medians are printed")
 	flag.DurationVar(&o.idle, "idle", time.Minute, "how long to watch the idle daemon")
 	flag.Parse()
@@ -66,7 +73,7 @@ func run(ctx context.Context, o options) error {
 }
 
 func onTheMachinesEngine(ctx context.Context, o options) error {
-	if !o.wants("start") && !o.wants("update") && !o.wants("cost") && !o.wants("idle") {
+	if !slices.ContainsFunc([]string{"start", "update", "cost", "idle", "services", "names", "scale"}, o.wants) {
 		return nil
 	}
 	y, err := newYard(ctx)
@@ -90,7 +97,22 @@ func onTheMachinesEngine(ctx context.Context, o options) error {
 		}
 	}
 	if o.wants("idle") {
-		return y.idle(ctx, 50, o.idle)
+		if err := y.idle(ctx, 50, o.idle); err != nil {
+			return err
+		}
+	}
+	if o.wants("services") {
+		if err := y.services(ctx, o.rounds); err != nil {
+			return err
+		}
+	}
+	if o.wants("names") {
+		if err := y.names(ctx, o.rounds); err != nil {
+			return err
+		}
+	}
+	if o.wants("scale") {
+		return y.scale(ctx, o.rounds)
 	}
 	return nil
 }

@@ -16,9 +16,10 @@ import (
 	"github.com/podyard/podyard/status"
 )
 
-const (
-	instance = "podyard-bench"
-	image    = "podyard-bench:1"
+// Names of this run: another one beside it has its own.
+var (
+	instance = fmt.Sprintf("podyard-bench-%d", os.Getpid())
+	image    = fmt.Sprintf("podyard-bench:%d", os.Getpid())
 )
 
 // yard is a daemon with a repository.
@@ -28,6 +29,8 @@ type yard struct {
 	status      *status.Client
 	docker      *client.Client
 	commits     int
+	// client is the container from which the data plane is measured.
+	client string
 }
 
 // newYard builds podyard, makes an image of busybox, and starts the daemon on an empty application.
@@ -42,6 +45,7 @@ func newYard(ctx context.Context) (*yard, error) {
 	}
 	steps := [][]string{
 		{"env", "CGO_ENABLED=0", "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", y.binary, "./cmd/podyard"},
+		{"env", "CGO_ENABLED=0", "go", "build", "-trimpath", "-o", filepath.Join(dir, "root/bin/bench"), "./bench"},
 		{"sh", "-c", "mkdir -p " + dir + "/root/bin && cp /bin/busybox " + dir + "/root/bin/ && ln -s busybox " + dir + "/root/bin/sleep && echo ok > " + dir + "/root/index.html && tar -C " + dir + "/root -c . | docker import - " + image},
 		{"git", "init", "--quiet", "--initial-branch=main", y.path("app")},
 	}

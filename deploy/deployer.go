@@ -14,6 +14,7 @@ import (
 	"github.com/podyard/podyard/reconcile"
 	"github.com/podyard/podyard/runtime"
 	"github.com/podyard/podyard/sources"
+	"github.com/podyard/podyard/status"
 )
 
 // Options says what to deploy, and with what.
@@ -31,10 +32,10 @@ type Options struct {
 	HTTPPort, HTTPSPort int32
 	Renderer            *manifests.Renderer
 	Log                 *slog.Logger
-	// Version, Instance, DataDir and Engine are shown on the status page.
+	// Version, Instance, DataDir, Engine and Gateway are shown on the status page.
 	Version, Instance, DataDir string
 	Engine                     func() (name, version string)
-	Gateway                    func() string
+	Gateway                    func() status.Gateway
 	// Stop ends the daemon; the control API's Shutdown calls it.
 	Stop func()
 }

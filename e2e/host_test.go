@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
@@ -31,8 +32,10 @@ type host struct {
 	// commands is a directory with the program podyard of this host, for shells.
 	commands string
 	daemon   *exec.Cmd
-	log      *logBuffer
-	client   *status.Client
+	// program is the daemon's; empty for the one that all tests have.
+	program string
+	log     *logBuffer
+	client  *status.Client
 }
 
 func newHost(t *testing.T) *host {
@@ -118,7 +121,7 @@ func (h *host) command(name string, args ...string) *exec.Cmd {
 func (h *host) start(args ...string) {
 	h.Helper()
 	args = append([]string{"run", "--data-dir", h.data, "--instance", h.instance, "--repo", h.repo, "--listen", "127.0.0.1:0"}, args...)
-	h.daemon = h.command(binary, args...)
+	h.daemon = h.command(cmp.Or(h.program, binary), args...)
 	h.daemon.Stdout, h.daemon.Stderr = h.log, h.log
 	if err := h.daemon.Start(); err != nil {
 		h.Fatal(err)

@@ -168,7 +168,7 @@ func (a *agent) prepare(ctx context.Context) error {
 	a.balancer = choice.balancer
 	a.hello.Backend, a.hello.Reason, a.hello.Masquerade = choice.backend, choice.reason, choice.masquerade
 	if choice.reason != "" {
-		a.log.Warn("nftables is not usable, Services are proxied in userspace", "err", choice.reason)
+		a.log.Warn("Services are not served in the best way", "backend", choice.backend, "masquerade", choice.masquerade, "err", choice.reason)
 	}
 	return nil
 }

@@ -34,10 +34,14 @@ func chooseBalancer(ctx context.Context, opts AgentOptions) (choice, error) {
 // kernel balances by nftables. The sandboxes run on the same kernel, so what it cannot do here their return route
 // cannot do there.
 func kernel(opts AgentOptions) choice {
-	masquerade := opts.Masquerade || probeReturnRoute() != nil
-	n := newNftables(opts.PodCIDR, opts.ServiceCIDR, masquerade, opts.Log)
-	n.hostIP, n.answers = opts.HostIP, !masquerade
-	return choice{balancer: n, backend: BackendNftables, masquerade: masquerade}
+	c := choice{backend: BackendNftables, masquerade: opts.Masquerade}
+	if err := probeReturnRoute(); err != nil {
+		c.masquerade, c.reason = true, err.Error()
+	}
+	n := newNftables(opts.PodCIDR, opts.ServiceCIDR, c.masquerade, opts.Log)
+	n.hostIP, n.answers = opts.HostIP, !c.masquerade
+	c.balancer = n
+	return c
 }
 
 // userspace balances in this process. Rules that an agent with the other backend left would come first, so they go.

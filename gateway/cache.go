@@ -1,7 +1,7 @@
 package gateway
 
 import (
-	"fmt"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -16,6 +16,12 @@ const (
 	maxTTL = 30
 	// failureTTL in seconds keeps a pod that asks in a loop from asking an upstream that is away.
 	failureTTL = 1
+	// staleFor is how long after its end an answer is still given where no upstream answers (RFC 8767), as by CoreDNS's
+	// serve_stale. The upstreams are asked again after staleRetry.
+	staleFor   = time.Hour
+	staleRetry = 5 * time.Second
+	// eviction is how many entries of a full cache are looked at for one that may go.
+	eviction = 8
 )
 
 // cache keeps answers from outside for as long as they allow, up to maxTTL.
@@ -25,8 +31,9 @@ type cache struct {
 }
 
 type cached struct {
-	answer         *dns.Msg
-	stored, expiry time.Time
+	answer *dns.Msg
+	// stored is when the answer came, expiry when it may not be given any more without asking, end when not at all.
+	stored, expiry, end time.Time
 }
 
 func newCache() *cache { return &cache{entries: map[string]cached{}} }
@@ -35,42 +42,76 @@ func newCache() *cache { return &cache{entries: map[string]cached{}} }
 func cacheKey(query *dns.Msg) string {
 	q := query.Question[0]
 	asked := query.IsEdns0()
-	return fmt.Sprintf("%s %d %t %t", strings.ToLower(q.Name), q.Qtype, query.CheckingDisabled, asked != nil && asked.Do())
+	key := append([]byte(strings.ToLower(q.Name)), byte(q.Qtype>>8), byte(q.Qtype))
+	for _, flag := range []bool{query.CheckingDisabled, query.AuthenticatedData, asked != nil && asked.Do()} {
+		key = strconv.AppendBool(key, flag)
+	}
+	return string(key)
 }
 
 // get returns a copy with the remaining TTLs, or nil.
 func (c *cache) get(key string, now time.Time) *dns.Msg {
 	c.mu.Lock()
 	entry, ok := c.entries[key]
-	if ok && !now.Before(entry.expiry) {
-		delete(c.entries, key)
-		ok = false
-	}
 	c.mu.Unlock()
-	if !ok {
+	if !ok || !now.Before(entry.expiry) {
 		return nil
 	}
-	answer := entry.answer.Copy()
-	age := uint32(now.Sub(entry.stored) / time.Second)
+	return entry.aged(now)
+}
+
+// aged is a copy of the answer with what is left of its TTLs.
+func (c cached) aged(now time.Time) *dns.Msg {
+	answer := c.answer.Copy()
+	age := uint32(now.Sub(c.stored) / time.Second)
 	eachTTL(answer, func(ttl uint32) uint32 { return min(ttl, maxTTL) - min(ttl, maxTTL, age) })
 	return answer
 }
 
-// put keeps an answer. A full cache loses an arbitrary other entry.
+// stale returns an answer whose time is over, with TTLs of 0, or nil. get returns it as well until staleRetry is over.
+func (c *cache) stale(key string, now time.Time) *dns.Msg {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	entry, ok := c.entries[key]
+	if !ok || !now.Before(entry.end) {
+		return nil
+	}
+	entry.expiry = now.Add(staleRetry)
+	c.entries[key] = entry
+	return entry.aged(now)
+}
+
+// put keeps an answer. A full cache loses the one of a few others that expires first.
 func (c *cache) put(key string, answer *dns.Msg, now time.Time) {
 	lifetime := time.Duration(lifetime(answer)) * time.Second
 	if lifetime == 0 || answer.Truncated {
 		return
 	}
+	expiry := now.Add(lifetime)
+	end := expiry
+	if answer.Rcode != dns.RcodeServerFailure {
+		end = end.Add(staleFor)
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for other := range c.entries {
-		if len(c.entries) < cacheSize {
+	if _, has := c.entries[key]; !has && len(c.entries) >= cacheSize {
+		c.evict()
+	}
+	c.entries[key] = cached{answer.Copy(), now, expiry, end}
+}
+
+// evict removes the one that expires first of a few: a map's order is random.
+func (c *cache) evict() {
+	first, looked := "", 0
+	for key, entry := range c.entries {
+		if looked == 0 || entry.expiry.Before(c.entries[first].expiry) {
+			first = key
+		}
+		if looked++; looked == eviction {
 			break
 		}
-		delete(c.entries, other)
 	}
-	c.entries[key] = cached{answer.Copy(), now, now.Add(lifetime)}
+	delete(c.entries, first)
 }
 
 // lifetime in seconds: the shortest TTL there is. A denial lives as long as its SOA says (RFC 2308), and without one it

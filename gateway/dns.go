@@ -6,6 +6,8 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/netip"
+	"slices"
+	"strings"
 	"sync/atomic"
 
 	"github.com/miekg/dns"
@@ -36,7 +38,7 @@ func newResolver(opts AgentOptions, f *forwarder) *resolver {
 }
 
 // setTable replaces what is known of the cluster, between two queries.
-func (r *resolver) setTable(t Table) { r.zone.Store(newZone(t)) }
+func (r *resolver) setTable(t Table) { r.zone.Store(newZone(t, r.gatewayIP)) }
 
 // serve listens by UDP and TCP until ctx ends. A server that ends earlier reports on the channel.
 func (r *resolver) serve(ctx context.Context, address netip.AddrPort) (<-chan error, error) {
@@ -88,21 +90,41 @@ func (r *resolver) ServeDNS(w dns.ResponseWriter, query *dns.Msg) {
 
 // resolve answers any query, without EDNS and at full length.
 func (r *resolver) resolve(ctx context.Context, query *dns.Msg) *dns.Msg {
-	if len(query.Question) != 1 {
-		return new(dns.Msg).SetRcode(query, dns.RcodeFormatError)
+	if rcode := refusal(query); rcode != dns.RcodeSuccess {
+		return new(dns.Msg).SetRcode(query, rcode)
 	}
 	q := query.Question[0]
-	if q.Qclass != dns.ClassINET {
-		return new(dns.Msg).SetRcode(query, dns.RcodeRefused)
-	}
 	z := r.zone.Load()
 	if dns.IsSubDomain(z.domain, dns.CanonicalName(q.Name)) {
 		return r.resolveName(ctx, z, query)
 	}
-	if ip, ok := reverseAddress(q.Name); ok && (r.podCIDR.Contains(ip) || r.serviceCIDR.Contains(ip)) {
+	if ip, ok := reverseAddress(q.Name); ok && (len(z.reverse[ip]) > 0 || r.podCIDR.Contains(ip) || r.serviceCIDR.Contains(ip)) {
 		return resolveAddress(z, query, ip)
 	}
 	return r.forwarder.resolve(ctx, query)
+}
+
+// refusal is the code that a query gets which is not resolved; RcodeSuccess for all others.
+func refusal(query *dns.Msg) int {
+	if query.Opcode != dns.OpcodeQuery {
+		return dns.RcodeNotImplemented
+	}
+	if len(query.Question) != 1 || len(options(query)) > 1 { // RFC 6891, section 6.1.1
+		return dns.RcodeFormatError
+	}
+	if asked := query.IsEdns0(); asked != nil && asked.Version() != 0 {
+		return dns.RcodeBadVers
+	}
+	q := query.Question[0]
+	if q.Qclass != dns.ClassINET || q.Qtype == dns.TypeAXFR || q.Qtype == dns.TypeIXFR {
+		return dns.RcodeRefused
+	}
+	return dns.RcodeSuccess
+}
+
+// options are the OPT records of a query.
+func options(query *dns.Msg) []dns.RR {
+	return slices.DeleteFunc(slices.Clone(query.Extra), func(rr dns.RR) bool { return rr.Header().Rrtype != dns.TypeOPT })
 }
 
 // resolveName answers for a name in the cluster's domain.
@@ -111,10 +133,8 @@ func (r *resolver) resolveName(ctx context.Context, z *zone, query *dns.Msg) *dn
 	answer := authoritative(query)
 	found := z.lookup(q.Name, r.podCIDR)
 	switch {
-	case found == nil && !r.isNameServer(z, q.Name):
-		answer.Rcode = dns.RcodeNameError
 	case found == nil:
-		answer.Answer = addressRecords(q, []netip.Addr{r.gatewayIP})
+		answer.Rcode = dns.RcodeNameError
 	case found.cname != "":
 		return r.resolveAlias(ctx, z, query, found.cname)
 	default:
@@ -126,11 +146,7 @@ func (r *resolver) resolveName(ctx context.Context, z *zone, query *dns.Msg) *dn
 	return answer
 }
 
-// isNameServer tells whether a name is the one that the zone's NS record gives.
-func (r *resolver) isNameServer(z *zone, name string) bool {
-	return dns.CanonicalName(name) == nameServer(z)
-}
-
+// nameServer is the name that the zone's NS record gives.
 func nameServer(z *zone) string { return "ns.dns." + z.domain }
 
 // fill adds the records of the type that was asked for.
@@ -143,6 +159,10 @@ func (r *resolver) fill(z *zone, answer *dns.Msg, q dns.Question, found *records
 	case dns.TypeTXT:
 		if found.text != "" {
 			answer.Answer = []dns.RR{&dns.TXT{Hdr: header(q.Name, dns.TypeTXT), Txt: []string{found.text}}}
+		}
+	case dns.TypeANY: // whoever wants all gets a little (RFC 8482, section 4.2)
+		if !found.empty() {
+			answer.Answer = []dns.RR{&dns.HINFO{Hdr: header(q.Name, dns.TypeHINFO), Cpu: "RFC8482"}}
 		}
 	case dns.TypeSOA:
 		if dns.CanonicalName(q.Name) == z.domain {
@@ -197,9 +217,15 @@ func resolveAddress(z *zone, query *dns.Msg, ip netip.Addr) *dns.Msg {
 		answer.Rcode = dns.RcodeNameError
 	}
 	if len(answer.Answer) == 0 {
-		answer.Ns = []dns.RR{soa(q.Name, z)}
+		answer.Ns = []dns.RR{soa(reverseZone(q.Name), z)}
 	}
 	return answer
+}
+
+// reverseZone is c.b.a.in-addr.arpa of d.c.b.a.in-addr.arpa.
+func reverseZone(name string) string {
+	_, parent, _ := strings.Cut(name, ".")
+	return parent
 }
 
 // authoritative starts an answer about what is ours to know.

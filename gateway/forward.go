@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/miekg/dns"
@@ -62,7 +63,8 @@ func resolveUpstreams(servers []string, self netip.Addr) ([]string, error) {
 	return upstreams, nil
 }
 
-// resolve answers from the cache or from the first upstream that knows, and with SERVFAIL after two seconds.
+// resolve answers from the cache or from the first upstream that knows. When none does within two seconds, it answers with
+// what was known last, or else with SERVFAIL.
 func (f *forwarder) resolve(ctx context.Context, query *dns.Msg) *dns.Msg {
 	key := cacheKey(query)
 	if answer := f.cache.get(key, time.Now()); answer != nil {
@@ -74,6 +76,9 @@ func (f *forwarder) resolve(ctx context.Context, query *dns.Msg) *dns.Msg {
 		defer cancel()
 		answer, err := f.exchange(ctx, outgoing(query))
 		if err != nil {
+			if last := f.cache.stale(key, time.Now()); last != nil {
+				return last, nil
+			}
 			answer = new(dns.Msg).SetRcode(query, dns.RcodeServerFailure)
 		}
 		f.cache.put(key, answer, time.Now())
@@ -85,18 +90,25 @@ func (f *forwarder) resolve(ctx context.Context, query *dns.Msg) *dns.Msg {
 // outgoing is the query as we ask it: with room for a long answer, and wanting signatures if the client does.
 func outgoing(query *dns.Msg) *dns.Msg {
 	out := new(dns.Msg)
-	out.Id, out.RecursionDesired, out.CheckingDisabled = dns.Id(), true, query.CheckingDisabled
+	out.Id, out.RecursionDesired = dns.Id(), true
+	out.CheckingDisabled, out.AuthenticatedData = query.CheckingDisabled, query.AuthenticatedData
 	out.Question = query.Question[:1:1]
 	asked := query.IsEdns0()
 	return out.SetEdns0(maxUDP, asked != nil && asked.Do())
 }
 
-// reply makes an answer fit the query of one client. EDNS is between neighbours and not passed on.
+// reply makes an answer fit the query of one client, down to how it spells the name: some compare it as a token (0x20).
+// EDNS is between neighbours and not passed on.
 func reply(query, answer *dns.Msg) *dns.Msg {
 	out := answer.Copy()
 	out.Id, out.Response, out.RecursionDesired = query.Id, true, query.RecursionDesired
 	out.RecursionAvailable, out.Authoritative = true, false
 	out.Question = append([]dns.Question(nil), query.Question...)
+	for _, rr := range out.Answer {
+		if h := rr.Header(); strings.EqualFold(h.Name, query.Question[0].Name) {
+			h.Name = query.Question[0].Name
+		}
+	}
 	out.Extra = nil
 	for _, rr := range answer.Extra {
 		if rr.Header().Rrtype != dns.TypeOPT {
@@ -164,5 +176,14 @@ func ask(ctx context.Context, query *dns.Msg, server string) attempt {
 func exchangeBy(ctx context.Context, network string, query *dns.Msg, server string) (*dns.Msg, error) {
 	client := &dns.Client{Net: network, Timeout: forwardTimeout, UDPSize: dns.DefaultMsgSize}
 	answer, _, err := client.ExchangeContext(ctx, query, server)
+	if err == nil && !answers(answer, query.Question[0]) {
+		err = errUpstream
+	}
 	return answer, err
+}
+
+// answers tells whether a message is an answer to the question: a stray or forged one may have its ID.
+func answers(m *dns.Msg, q dns.Question) bool {
+	return m.Response && len(m.Question) == 1 && strings.EqualFold(m.Question[0].Name, q.Name) &&
+		m.Question[0].Qtype == q.Qtype && m.Question[0].Qclass == q.Qclass
 }

@@ -44,7 +44,7 @@ func (r response) Failure() string { return r.Error }
 type Hello struct {
 	// Version of the agent's binary.
 	Version string `json:"version"`
-	// Backend in use, "nftables" or "userspace", and in the latter case why not the former.
+	// Backend in use, "nftables" or "userspace". Reason says why not the former, or why it masquerades.
 	Backend string `json:"backend"`
 	Reason  string `json:"reason,omitempty"`
 	// Masquerade tells that backends see the gateway's address instead of the client's.

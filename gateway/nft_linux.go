@@ -40,8 +40,9 @@ const (
 )
 
 const (
-	// frontsPerBatch bounds a transaction, which must fit a socket buffer. A front with four backends is about 3 KiB.
-	frontsPerBatch = 64
+	// batchObjects bounds a transaction, which must fit a socket buffer: chains with what is in them, of 600 bytes on average,
+	// and elements of the hairpin set. Each transaction waits for all cores of the machine, so a small change is a single one.
+	batchObjects = 256
 	// socketBuffer in bytes; the system's limit holds where we are not root on the host.
 	socketBuffer = 8 << 20
 	// ackTimeout bounds the wait for the kernel, should it send fewer answers than are expected.
@@ -63,8 +64,12 @@ type nft struct {
 	hairpin    *nftables.Set
 	publishers publishers
 
+	// pending counts the objects of the transaction that is being written.
+	pending int
 	// loaded tells that what follows agrees with the kernel.
 	loaded bool
+	// swept tells that nothing is left of an earlier agent.
+	swept bool
 	// rules that are programmed exactly so. After a start it is empty although chains are there.
 	rules map[front]rule
 	// elements of the services map: the chain of each front.
@@ -114,15 +119,23 @@ func (n *nft) program(rules []rule) error {
 	if err != nil {
 		return err
 	}
-	changed := n.changed(rules)
-	if err := n.addAddresses(conn, rules); err != nil {
+	n.pending = 0
+	changed, addresses := n.changed(rules), backendAddresses(rules)
+	doubtful := n.doubtful(changed)
+	if err := n.addAddresses(conn, addresses); err != nil {
 		return fmt.Errorf("add hairpin addresses: %w", err)
 	}
 	if err := n.programFronts(conn, rules, changed); err != nil {
-		return err
+		return fmt.Errorf("program Services: %w", err)
 	}
-	if err := n.removeUnused(conn, rules); err != nil {
+	if err := n.removeUnused(conn, doubtful, usedNames(n.rulesOf(changed))); err != nil {
 		return fmt.Errorf("remove unused rules: %w", err)
+	}
+	if err := n.removeAddresses(conn, addresses); err != nil {
+		return fmt.Errorf("remove hairpin addresses: %w", err)
+	}
+	if err := conn.Flush(); err != nil {
+		return fmt.Errorf("program what changed: %w", err)
 	}
 	n.forgetFlows(changed)
 	return nil
@@ -141,6 +154,15 @@ func (n *nft) open() (*nftables.Conn, error) {
 		return nil, fmt.Errorf("read back rules: %w", err)
 	}
 	return conn, nil
+}
+
+// added counts what the transaction holds, and ends it when that is enough. It must make sense by itself then.
+func (n *nft) added(conn *nftables.Conn, objects int) error {
+	if n.pending += objects; n.pending < batchObjects {
+		return nil
+	}
+	n.pending = 0
+	return conn.Flush()
 }
 
 // changed returns the fronts that are not programmed as rules say, sorted.
@@ -173,16 +195,15 @@ func (n *nft) programFronts(conn *nftables.Conn, rules []rule, changed []front) 
 	for _, r := range rules {
 		byFront[r.front] = r
 	}
-	for batch := range slices.Chunk(changed, frontsPerBatch) {
-		for _, f := range batch {
-			if r, ok := byFront[f]; ok {
-				n.programFront(conn, r)
-			} else {
-				n.dropFront(conn, f)
-			}
+	for _, f := range changed {
+		r, ok := byFront[f]
+		if ok {
+			n.programFront(conn, r)
+		} else {
+			n.dropFront(conn, f)
 		}
-		if err := conn.Flush(); err != nil {
-			return fmt.Errorf("program %s and %d more: %w", batch[0], len(batch)-1, err)
+		if err := n.added(conn, 1+len(r.backends)); err != nil {
+			return fmt.Errorf("up to %s: %w", f, err)
 		}
 	}
 	return nil
@@ -257,32 +278,51 @@ func (n *nft) setElement(conn *nftables.Conn, f front, chain string) {
 
 func gotoChain(name string) *expr.Verdict { return &expr.Verdict{Kind: expr.VerdictGoto, Chain: name} }
 
-// removeUnused deletes the chains and sets that no rule needs: first the chains of Services, which refer to those of
-// backends, then these, then the sets to which they referred.
-func (n *nft) removeUnused(conn *nftables.Conn, rules []rule) error {
-	used := usedNames(rules)
-	unused := func(name string) bool { return !used[name] }
-	chains := keepNames(n.chains, unused)
-	slices.SortStableFunc(chains, func(a, b string) int { return strings.Compare(prefixOf(b), prefixOf(a)) })
-	for batch := range slices.Chunk(chains, 8*frontsPerBatch) {
-		for _, name := range batch {
-			chain := &nftables.Chain{Table: n.table, Name: name}
-			conn.FlushChain(chain)
-			conn.DelChain(chain)
-			delete(n.chains, name)
+// doubtful returns the names of chains and sets that may be needed no more once the fronts have changed: those of their old
+// rules, and after a start all there are.
+func (n *nft) doubtful(changed []front) map[string]bool {
+	if !n.swept {
+		n.swept = true
+		all := maps.Clone(n.chains)
+		maps.Copy(all, n.sets)
+		return all
+	}
+	return usedNames(n.rulesOf(changed))
+}
+
+// rulesOf returns the rules that are programmed for the fronts.
+func (n *nft) rulesOf(fronts []front) []rule {
+	var rules []rule
+	for _, f := range fronts {
+		if r, ok := n.rules[f]; ok {
+			rules = append(rules, r)
 		}
-		if err := conn.Flush(); err != nil {
+	}
+	return rules
+}
+
+// removeUnused deletes the chains and sets of those names that are not used: first the chains of Services, which refer to
+// those of backends, then these, then the sets to which they referred.
+func (n *nft) removeUnused(conn *nftables.Conn, names, used map[string]bool) error {
+	chains := keepNames(names, func(name string) bool { return n.chains[name] && !used[name] })
+	slices.SortStableFunc(chains, func(a, b string) int { return strings.Compare(prefixOf(b), prefixOf(a)) })
+	for _, name := range chains {
+		chain := &nftables.Chain{Table: n.table, Name: name}
+		conn.FlushChain(chain)
+		conn.DelChain(chain)
+		delete(n.chains, name)
+		if err := n.added(conn, 1); err != nil {
 			return err
 		}
 	}
-	for _, name := range keepNames(n.sets, unused) {
+	for _, name := range keepNames(names, func(name string) bool { return n.sets[name] && !used[name] }) {
 		conn.DelSet(&nftables.Set{Table: n.table, Name: name})
 		delete(n.sets, name)
+		if err := n.added(conn, 1); err != nil {
+			return err
+		}
 	}
-	if err := conn.Flush(); err != nil {
-		return err
-	}
-	return n.removeAddresses(conn, rules)
+	return nil
 }
 
 // prefixOf returns which kind of chain it is: "service " sorts after "backend ".
@@ -318,9 +358,9 @@ func keepNames(names map[string]bool, want func(string) bool) []string {
 }
 
 // addAddresses puts the backends' addresses into the hairpin set, before any rule leads to them.
-func (n *nft) addAddresses(conn *nftables.Conn, rules []rule) error {
+func (n *nft) addAddresses(conn *nftables.Conn, wanted map[netip.Addr]bool) error {
 	var missing []nftables.SetElement
-	for _, ip := range sortedAddresses(backendAddresses(rules)) {
+	for ip := range wanted {
 		if !n.addresses[ip] {
 			n.addresses[ip] = true
 			missing = append(missing, nftables.SetElement{Key: pairKey(ip)})
@@ -330,11 +370,10 @@ func (n *nft) addAddresses(conn *nftables.Conn, rules []rule) error {
 }
 
 // removeAddresses takes out those that are no backend any more.
-func (n *nft) removeAddresses(conn *nftables.Conn, rules []rule) error {
-	used := backendAddresses(rules)
+func (n *nft) removeAddresses(conn *nftables.Conn, wanted map[netip.Addr]bool) error {
 	var gone []nftables.SetElement
-	for _, ip := range sortedAddresses(n.addresses) {
-		if !used[ip] {
+	for ip := range n.addresses {
+		if !wanted[ip] {
 			delete(n.addresses, ip)
 			gone = append(gone, nftables.SetElement{Key: pairKey(ip)})
 		}
@@ -342,14 +381,14 @@ func (n *nft) removeAddresses(conn *nftables.Conn, rules []rule) error {
 	return n.inBatches(conn, gone, conn.SetDeleteElements)
 }
 
-// inBatches changes the hairpin set and flushes. An attribute holds at most 64 KiB, an element takes about 24 bytes.
+// inBatches changes the hairpin set. An attribute holds at most 64 KiB, an element takes about 24 bytes.
 func (n *nft) inBatches(conn *nftables.Conn, elements []nftables.SetElement,
 	change func(*nftables.Set, []nftables.SetElement) error) error {
-	for batch := range slices.Chunk(elements, 1000) {
+	for batch := range slices.Chunk(elements, batchObjects) {
 		if err := change(n.hairpin, batch); err != nil {
 			return err
 		}
-		if err := conn.Flush(); err != nil {
+		if err := n.added(conn, len(batch)); err != nil {
 			return err
 		}
 	}
@@ -364,10 +403,6 @@ func backendAddresses(rules []rule) map[netip.Addr]bool {
 		}
 	}
 	return addresses
-}
-
-func sortedAddresses(set map[netip.Addr]bool) []netip.Addr {
-	return slices.SortedFunc(maps.Keys(set), netip.Addr.Compare)
 }
 
 // The names of chains and sets. Namespace and name are at most 63 characters each, so they stay below the kernel's 255.

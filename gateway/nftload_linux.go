@@ -27,7 +27,7 @@ func (n *nft) load(conn *nftables.Conn) error {
 			return err
 		}
 	}
-	n.loaded = true
+	n.loaded, n.swept = true, false
 	return nil
 }
 

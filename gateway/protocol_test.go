@@ -397,7 +397,7 @@ func FuzzRequest(f *testing.F) {
 		}
 		if r.Apply != nil {
 			compile(*r.Apply)
-			newZone(*r.Apply)
+			newZone(*r.Apply, netip.Addr{})
 		}
 	})
 }

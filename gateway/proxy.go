@@ -13,6 +13,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // proxy balances in this process, where the kernel cannot. It listens on a front only while there are backends, so that
@@ -30,7 +31,8 @@ type proxy struct {
 
 // listener is one front at work. Its rule may be replaced while connections go on.
 type listener struct {
-	rule atomic.Pointer[rule]
+	rule   atomic.Pointer[rule]
+	sticky sticky
 	// changed is called after the rule was replaced, stop when the front is gone. Neither touches TCP connections that
 	// exist.
 	changed func()
@@ -92,6 +94,23 @@ func (p *proxy) close() {
 	p.cancel()
 	for _, l := range p.fronts {
 		l.stop()
+	}
+}
+
+// backends returns those of a client in the order in which they are tried.
+func (l *listener) backends(client netip.AddrPort) []netip.AddrPort {
+	r := l.rule.Load()
+	list := r.ranked(client)
+	if r.affinity > 0 {
+		l.sticky.first(client.Addr(), list, time.Now(), r.affinity)
+	}
+	return list
+}
+
+// chosen notes where a client was led.
+func (l *listener) chosen(client netip.AddrPort, backend netip.AddrPort) {
+	if r := l.rule.Load(); r.affinity > 0 {
+		l.sticky.remember(client.Addr(), backend, time.Now())
 	}
 }
 

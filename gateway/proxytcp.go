@@ -95,10 +95,11 @@ func (p *proxy) dial(l *listener, client netip.AddrPort) (*net.TCPConn, error) {
 	if !l.rule.Load().admits(client.Addr()) {
 		return nil, errors.New("the client may not connect")
 	}
-	for _, backend := range l.rule.Load().ranked(client) {
+	for _, backend := range l.backends(client) {
 		var conn net.Conn
 		conn, err = (&net.Dialer{Timeout: dialTimeout}).DialContext(p.ctx, "tcp4", backend.String())
 		if err == nil {
+			l.chosen(client, backend)
 			return conn.(*net.TCPConn), nil
 		}
 	}

@@ -70,9 +70,8 @@ func (fl *flows) of(client netip.AddrPort) *flow {
 	if f, ok := fl.byClient[client]; ok {
 		return f
 	}
-	rule := fl.listener.rule.Load()
-	ranked := rule.ranked(client)
-	if len(ranked) == 0 || !rule.admits(client.Addr()) || len(fl.byClient) >= maxFlows {
+	ranked := fl.listener.backends(client)
+	if len(ranked) == 0 || !fl.listener.rule.Load().admits(client.Addr()) || len(fl.byClient) >= maxFlows {
 		return nil
 	}
 	conn, err := net.DialUDP("udp4", nil, net.UDPAddrFromAddrPort(ranked[0]))
@@ -80,6 +79,7 @@ func (fl *flows) of(client netip.AddrPort) *flow {
 		fl.proxy.log.Warn("open UDP flow", "err", err)
 		return nil
 	}
+	fl.listener.chosen(client, ranked[0])
 	f := &flow{ranked[0], conn}
 	fl.byClient[client] = f
 	go fl.answer(client, f)

@@ -452,6 +452,73 @@ func TestAgentWithoutDaemonRestoresItsTable(t *testing.T) {
 	})
 }
 
+// TestClientStaysWhenBackendsAreAdded: forty clients came while one backend was all there was.
+func TestClientStaysWhenBackendsAreAdded(t *testing.T) {
+	backends(t, func(t *testing.T, backend string) {
+		l := newLab(t)
+		l.pod(t, "a", podA)
+		l.pod(t, "b", podB)
+		client := l.plug(t, "10.77.64.20", "")
+		a := l.agent(t, backend)
+		sticky := func(seconds int32, backends ...string) gateway.Service {
+			s := service("web", webIP, backends...)
+			s.AffinitySeconds = seconds
+			return s
+		}
+		from := func(i int) string { return fmt.Sprintf("10.77.66.%d", i+1) }
+		client.must(t, func() error { return addAddresses("eth0", from, 40) })
+		ask := func(network, address string, i int) string {
+			t.Helper()
+			conn, err := client.dial(network, address, from(i)+":0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close()
+			answered, _, err := ask(conn)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return answered
+		}
+		for _, c := range []struct{ network, address string }{{"tcp4", web}, {"udp4", webUDP}} {
+			a.apply(t, sticky(10800, podA))
+			for i := range 40 {
+				ask(c.network, c.address, i)
+			}
+			a.apply(t, sticky(10800, podA, podB))
+			for i := range 40 {
+				if got := ask(c.network, c.address, i); got != "a" {
+					t.Fatalf("%s: %s answers client %d", c.network, got, i)
+				}
+			}
+			moved := 0
+			a.apply(t, sticky(1, podA, podB))
+			time.Sleep(1100 * time.Millisecond)
+			for i := range 40 {
+				if ask(c.network, c.address, i) == "b" {
+					moved++
+				}
+			}
+			// Once they may move, about half do.
+			if moved < 5 || moved > 35 {
+				t.Errorf("%s: after the time-out %d of 40 clients moved", c.network, moved)
+			}
+		}
+	})
+}
+
+// addAddresses gives an interface more of them.
+func addAddresses(name string, address func(int) string, n int) error {
+	link, err := netlink.LinkByName(name)
+	for i := 0; err == nil && i < n; i++ {
+		var addr *netlink.Addr
+		if addr, err = netlink.ParseAddr(address(i) + "/16"); err == nil {
+			err = netlink.AddrAdd(link, addr)
+		}
+	}
+	return err
+}
+
 func TestClientStaysWithItsBackend(t *testing.T) {
 	backends(t, func(t *testing.T, backend string) {
 		l := newLab(t)
@@ -483,6 +550,12 @@ func TestClientStaysWithItsBackend(t *testing.T) {
 				stays(first)
 			}
 		}
+		for _, ip := range ips { // one after the other comes back
+			a.apply(t, sticky(slices.Compact(slices.Sorted(slices.Values([]string{ips[first], ip})))...))
+			stays(first)
+		}
+		a.apply(t, sticky(podA, podB, podC))
+		stays(first)
 		a.kill(t)
 		a = l.agent(t, backend)
 		a.apply(t, sticky(podA, podB, podC))

@@ -26,6 +26,11 @@ type records struct {
 	text      string
 }
 
+// empty tells that the name is there only because others are below it.
+func (r *records) empty() bool {
+	return len(r.addresses)+len(r.services) == 0 && r.cname == "" && r.text == ""
+}
+
 // target is a server that an SRV record points to.
 type target struct {
 	name string
@@ -35,8 +40,8 @@ type target struct {
 // dnsVersion is the version of the specification, which dns-version.<domain> announces.
 const dnsVersion = "1.1.0"
 
-// newZone computes every name of a table.
-func newZone(t Table) *zone {
+// newZone computes every name of a table, and those of the name server itself.
+func newZone(t Table, server netip.Addr) *zone {
 	z := &zone{
 		domain:  dns.Fqdn(strings.ToLower(t.Domain)),
 		names:   map[string]*records{},
@@ -48,7 +53,24 @@ func newZone(t Table) *zone {
 	for i := range t.Services {
 		z.addService(&t.Services[i])
 	}
+	if server.IsValid() {
+		z.addServer(server)
+	}
 	return z
+}
+
+// addServer adds the name server's own names: that of the NS record, and unless git has a Service of that name, the one that
+// it has in other clusters. Configurations of proxies name it: resolver kube-dns.kube-system.svc.cluster.local.
+func (z *zone) addServer(ip netip.Addr) {
+	own := nameServer(z)
+	z.name(own).addresses = []netip.Addr{ip}
+	z.reverse[ip] = append(z.reverse[ip], own)
+	if _, taken := z.names["kube-dns.kube-system.svc."+z.domain]; taken {
+		return
+	}
+	z.addClusterIP(&Service{Namespace: "kube-system", Name: "kube-dns", ClusterIP: ip.String(), Ports: []Port{
+		{Name: "dns", Protocol: "UDP", Port: dnsPort}, {Name: "dns-tcp", Protocol: "TCP", Port: dnsPort},
+	}}, "kube-dns.kube-system.svc."+z.domain)
 }
 
 // name returns the records of a name in the domain, and has it and all names above it exist.
@@ -131,30 +153,25 @@ func (z *zone) addTarget(service string, p Port, t target) {
 }
 
 // lookup returns the records of a name, or nil if there is no such name. Names of pods are computed: whatever address
-// of a sandbox they spell, they are true.
+// of a sandbox they spell, and in whatever namespace, they are true (CoreDNS's "pods insecure").
 func (z *zone) lookup(name string, pods netip.Prefix) *records {
 	name = strings.ToLower(name)
 	if r, ok := z.names[name]; ok {
 		return r
 	}
-	if ip, ok := z.podAddress(name); ok && pods.Contains(ip) {
-		return &records{addresses: []netip.Addr{ip}}
-	}
-	return nil
-}
-
-// podAddress reads a-b-c-d.namespace.pod.<domain>.
-func (z *zone) podAddress(name string) (netip.Addr, bool) {
 	rest, ok := strings.CutSuffix(name, ".pod."+z.domain)
 	if !ok {
-		return netip.Addr{}, false
+		return nil
 	}
-	label, namespace, ok := strings.Cut(rest, ".")
-	if !ok || namespace == "" || strings.Contains(namespace, ".") {
-		return netip.Addr{}, false
+	label, namespace, below := strings.Cut(rest, ".")
+	if !below { // a namespace, below which there are names
+		return &records{}
 	}
 	ip, err := netip.ParseAddr(strings.ReplaceAll(label, "-", "."))
-	return ip, err == nil && ip.Is4()
+	if err != nil || strings.Contains(namespace, ".") || !pods.Contains(ip) {
+		return nil
+	}
+	return &records{addresses: []netip.Addr{ip}}
 }
 
 // reverseAddress reads d.c.b.a.in-addr.arpa.

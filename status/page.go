@@ -43,7 +43,7 @@ type layout struct {
 
 func newLayout(s Snapshot, title string) layout {
 	return layout{
-		Title: title, Instance: s.Instance, Version: s.Version, Engine: s.Engine, Gateway: s.Gateway, DataDir: s.DataDir,
+		Title: title, Instance: s.Instance, Version: s.Version, Engine: s.Engine, Gateway: s.Gateway.words(), DataDir: s.DataDir,
 	}
 }
 

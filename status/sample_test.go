@@ -15,7 +15,7 @@ func before(d time.Duration) time.Time { return noon.Add(-d) }
 func sample() Snapshot {
 	return Snapshot{
 		Version: "v0.1.0", Instance: "shop", DataDir: "/var/lib/podyard", Started: before(26 * time.Hour),
-		Gateway: "nftables", Engine: Engine{Name: "Docker", Version: "28.5.2"},
+		Gateway: Gateway{Backend: "nftables"}, Engine: Engine{Name: "Docker", Version: "28.5.2"},
 		Sources: []Source{{
 			Name: "main", URL: "https://git.example.com/shop/deploy.git", Branch: "main", Path: "overlays/production",
 			Revision: "main@sha1:5394cb7f0a3e1d2c4b5a69788796a5b4c3d2e1f0", Commit: sampleCommit("5394cb7f0a3e", "Roll the cache to version 8"),

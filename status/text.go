@@ -34,8 +34,8 @@ func writeFoot(w io.Writer, s Snapshot, _ time.Time) error {
 	if s.Engine.Name != "" {
 		foot += strings.TrimSuffix(" · "+s.Engine.Name+" "+s.Engine.Version, " ")
 	}
-	if s.Gateway != "" {
-		foot += " · Services by " + s.Gateway
+	if words := s.Gateway.words(); words != "" {
+		foot += " · " + words
 	}
 	_, err := fmt.Fprintf(w, "\n%s\n", oneLine(foot))
 	return err

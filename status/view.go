@@ -13,9 +13,8 @@ type Snapshot struct {
 	Instance string    `json:"instance"`
 	DataDir  string    `json:"dataDir"`
 	Started  time.Time `json:"started,omitzero"`
-	// Gateway names what routes Services: "nftables", "userspace".
-	Gateway string `json:"gateway,omitempty"`
-	Engine  Engine `json:"engine"`
+	Gateway  Gateway   `json:"gateway,omitzero"`
+	Engine   Engine    `json:"engine"`
 
 	Sources []Source `json:"sources"`
 	// Revisions is the first page, newest first.
@@ -30,6 +29,18 @@ type Snapshot struct {
 type Engine struct {
 	Name    string `json:"name"`
 	Version string `json:"version,omitempty"`
+	// Error says why it does not answer; empty if it does.
+	Error string `json:"error,omitempty"`
+}
+
+// Gateway is what serves Service addresses and names. Where it does not answer, the rest is empty; it may serve nevertheless.
+type Gateway struct {
+	// Backend is "nftables" or "userspace".
+	Backend string `json:"backend,omitempty"`
+	// Masquerade: pods see the gateway's address in place of their clients'.
+	Masquerade bool `json:"masquerade,omitempty"`
+	// Reason why it is not nftables, or why it masquerades.
+	Reason string `json:"reason,omitempty"`
 	// Error says why it does not answer; empty if it does.
 	Error string `json:"error,omitempty"`
 }

@@ -262,3 +262,21 @@ func shorten(digest string) string {
 func lower(h Health) string { return strings.ToLower(string(h)) }
 
 func sortedKeys(m map[string]string) []string { return slices.Sorted(maps.Keys(m)) }
+
+// words say what serves Services, and what of that a user would not expect.
+func (g Gateway) words() string {
+	if g.Error != "" {
+		return "the gateway does not answer: " + g.Error
+	}
+	if g.Backend == "" {
+		return ""
+	}
+	out := "Services by " + g.Backend
+	if g.Masquerade {
+		out += ", pods see the gateway's address instead of their clients'"
+	}
+	if g.Reason != "" {
+		out += " (" + g.Reason + ")"
+	}
+	return out
+}

@@ -277,3 +277,19 @@ func (f *failing) Write(p []byte) (int, error) {
 	f.left--
 	return len(p), nil
 }
+
+func TestWhatServesServices(t *testing.T) {
+	for want, g := range map[string]Gateway{
+		"":                     {},
+		"Services by nftables": {Backend: "nftables"},
+		"Services by nftables, pods see the gateway's address instead of their clients' (probe return route: no such file)": {
+			Backend: "nftables", Masquerade: true, Reason: "probe return route: no such file"},
+		"Services by userspace, pods see the gateway's address instead of their clients' (probe nftables: not supported)": {
+			Backend: "userspace", Masquerade: true, Reason: "probe nftables: not supported"},
+		"the gateway does not answer: no such container": {Error: "no such container"},
+	} {
+		if got := g.words(); got != want {
+			t.Errorf("%+v: %q, want %q", g, got, want)
+		}
+	}
+}

@@ -135,10 +135,21 @@ func runDaemon(ctx context.Context, g *global, o *runOptions, log *slog.Logger, 
 		Name: "default", Path: cleanPath(o.path), Branch: o.branch, Interval: o.interval,
 		Source: source, Store: store, Runtime: engine, NodeLabels: o.nodeLabels, Renderer: manifests.NewRenderer(manifests.RendererOptions{}), Log: log,
 		HTTPPort: int32(o.ingress.httpPort), HTTPSPort: int32(o.ingress.httpsPort),
-		Version: version(), Instance: o.instance, DataDir: g.dataDir, Engine: engine.Version, Gateway: engine.Backend, Stop: stop,
+		Version: version(), Instance: o.instance, DataDir: g.dataDir, Engine: engine.Version, Gateway: gatewayOf(engine), Stop: stop,
 	})
 	log.Info("running", "instance", o.instance, "repository", source.String(), "path", o.path)
 	return serve(ctx, g, o, deployer, ready)
+}
+
+// gatewayOf tells of the engine's gateway in the words of the status page.
+func gatewayOf(engine *docker.Engine) func() status.Gateway {
+	return func() status.Gateway {
+		hello, err := engine.Gateway()
+		if err != nil {
+			return status.Gateway{Error: err.Error()}
+		}
+		return status.Gateway{Backend: hello.Backend, Masquerade: hello.Masquerade, Reason: hello.Reason}
+	}
 }
 
 func cleanPath(path string) string {

@@ -24,6 +24,12 @@ func main() {
 		log.Fatal(serveGRPC(address, os.Args[3]))
 	case "udp":
 		log.Fatal(serveUDP(address))
+	case "lookup":
+		if err := lookup(os.Args[2], os.Args[3]); err != nil {
+			log.Fatal(err)
+		}
+	case "flip":
+		log.Fatal(flip(address))
 	case "load":
 		log.Fatal(load(os.Args[2], os.Args[3]))
 	}

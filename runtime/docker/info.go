@@ -1,22 +1,21 @@
 package docker
 
-import (
-	"context"
-	"time"
-)
+import "github.com/podyard/podyard/gateway"
 
 // Version is what the engine calls itself, for the status page: "Docker", "28.5.2".
 func (e *Engine) Version() (name, version string) { return "Docker", e.facts.version }
 
-// Backend names what routes Services, nftables or userspace; empty while the gateway's agent is away.
-func (e *Engine) Backend() string {
-	ctx, cancel := context.WithTimeout(e.life, time.Millisecond)
-	defer cancel()
-	client, err := e.link.get(ctx)
-	if err != nil {
-		return ""
+// Gateway is what the gateway's agent said of itself. The error says why it does not answer.
+func (e *Engine) Gateway() (gateway.Hello, error) {
+	e.link.mu.Lock()
+	defer e.link.mu.Unlock()
+	switch {
+	case e.link.client != nil:
+		return e.link.client.Hello(), nil
+	case e.link.err != nil:
+		return gateway.Hello{}, e.link.err
 	}
-	return client.Hello().Backend
+	return gateway.Hello{}, errNotEnsured
 }
 
 // InfraImage is the image that Ensure made of the running binary; its entry point is podyard.

@@ -33,6 +33,8 @@ type Options struct {
 	Version, Instance, DataDir string
 	Engine                     func() (name, version string)
 	Gateway                    func() string
+	// OnFailure is RollBack if empty.
+	OnFailure OnFailure
 	// Stop ends the daemon; the control API's Shutdown calls it.
 	Stop func()
 }
@@ -71,8 +73,17 @@ type applied struct {
 	message string
 	// waits: it failed to become ready because something is Pending, and nothing is broken.
 	waits bool
-	// since is when the outcome came about.
-	since time.Time
+	// since is when the outcome came about, readyAt when every object was ready for the first time.
+	since, readyAt time.Time
+	// touched is what it changed against the last good revision; good is that one if it is to take over should the rollout fail.
+	touched touched
+	good    *good
+}
+
+// cause is why a revision begins. Replaces is the number of the one that failed, if it takes over for that.
+type cause struct {
+	trigger, reason string
+	replaces        uint64
 }
 
 // New wires a Deployer; Run starts it.
@@ -127,13 +138,16 @@ func (d *Deployer) restore() error {
 		return fmt.Errorf("decode revision r%d: %w", last.Number, err)
 	}
 	first := cmp.Or(last.Sync, last.Number) // none in the history of an older Podyard
-	set.Since, set.Sync = last.Started, fmt.Sprint(first)
-	d.mu.Lock()
-	d.hold = hold
-	d.applied = &applied{
+	set.Since, set.Sync, set.SkipHooks = last.Started, fmt.Sprint(first), last.Replaces != 0
+	a := &applied{
 		number: last.Number, sync: first, commit: sourceCommit(last.Commit), name: last.Revision, set: set, yaml: rendered,
-		outcome: last.Outcome, message: last.Message, since: last.Finished,
+		outcome: last.Outcome, message: last.Message, since: last.Finished, readyAt: last.ReadyAt,
 	}
+	if err := d.lookBack(a, last.Trigger); err != nil {
+		return err
+	}
+	d.mu.Lock()
+	d.hold, d.applied = hold, a
 	d.mu.Unlock()
 	d.reconciler.SetDesired(set)
 	d.log.Info("revision restored", "revision", last.Revision, "number", last.Number)
@@ -197,7 +211,7 @@ func (d *Deployer) take(ctx context.Context, artifact *sources.Artifact, trigger
 			return
 		}
 	}
-	if err := d.apply(artifact, set, trigger, ""); err != nil {
+	if err := d.apply(artifact, set, cause{trigger: trigger}); err != nil {
 		d.log.Error("revision not begun", "revision", artifact.Revision, "err", err)
 	}
 }
@@ -233,7 +247,7 @@ func (d *Deployer) knownRefusal(artifact *sources.Artifact, reason error) bool {
 }
 
 // apply begins a revision and hands it to the reconciler. The commit that is applied already begins nothing.
-func (d *Deployer) apply(artifact *sources.Artifact, set *manifests.Set, trigger, reason string) error {
+func (d *Deployer) apply(artifact *sources.Artifact, set *manifests.Set, why cause) error {
 	rendered := set.YAML(false)
 	before := d.current()
 	if before != nil && before.name == artifact.Revision && bytes.Equal(before.yaml, rendered) {
@@ -241,7 +255,8 @@ func (d *Deployer) apply(artifact *sources.Artifact, set *manifests.Set, trigger
 	}
 	rev := history.Revision{
 		Source: d.options.Name, Revision: artifact.Revision, Commit: historyCommit(artifact.Commit),
-		Trigger: trigger, Reason: reason, Outcome: history.Applying, Started: time.Now(), Objects: len(set.Objects),
+		Trigger: why.trigger, Reason: why.reason, Replaces: why.replaces,
+		Outcome: history.Applying, Started: time.Now(), Objects: len(set.Objects),
 	}
 	var beforeSet *manifests.Set
 	if before != nil {
@@ -251,17 +266,21 @@ func (d *Deployer) apply(artifact *sources.Artifact, set *manifests.Set, trigger
 	if before != nil && bytes.Equal(before.yaml, rendered) {
 		rev.Sync = before.sync // nothing changed, so hooks do not run again
 	}
+	a := &applied{commit: artifact.Commit, name: artifact.Revision, set: set, yaml: rendered, outcome: history.Applying, since: rev.Started}
+	if err := d.lookBack(a, why.trigger); err != nil {
+		return err
+	}
 	rev, err := d.options.Store.Begin(rev, rendered)
 	if err != nil {
 		return fmt.Errorf("begin revision: %w", err)
 	}
-	set.Since, set.Sync = rev.Started, fmt.Sprint(rev.Sync)
+	a.number, a.sync = rev.Number, rev.Sync
+	set.Since, set.Sync, set.SkipHooks = rev.Started, fmt.Sprint(rev.Sync), rev.Replaces != 0
 	d.mu.Lock()
-	d.applied = &applied{number: rev.Number, sync: rev.Sync, commit: artifact.Commit, name: artifact.Revision, set: set, yaml: rendered,
-		outcome: history.Applying, since: rev.Started}
+	d.applied = a
 	d.mu.Unlock()
 	d.reconciler.SetDesired(set)
-	d.log.Info("revision begun", "revision", artifact.Revision, "number", rev.Number, "trigger", trigger, "changes", len(rev.Changes))
+	d.log.Info("revision begun", "revision", artifact.Revision, "number", rev.Number, "trigger", why.trigger, "changes", len(rev.Changes))
 	d.supersede(before, rev.Number)
 	if err := d.options.Source.Pin(context.Background(), rev.Number, artifact.Commit.Hash); err != nil {
 		d.log.Warn("commit not pinned", "revision", artifact.Revision, "err", err)

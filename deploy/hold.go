@@ -28,7 +28,7 @@ func (d *Deployer) Rollback(ctx context.Context, rev, reason string) (status.Rev
 	if before := d.current(); before != nil && before.name == artifact.Revision {
 		return status.Revision{}, status.Errorf(status.ErrConflict, "%s is what runs already", rev)
 	}
-	if err := d.apply(artifact, set, "rollback", fmt.Sprintf("%s: %s", from, reason)); err != nil {
+	if err := d.apply(artifact, set, cause{trigger: rollbackTrigger, reason: fmt.Sprintf("%s: %s", from, reason)}); err != nil {
 		return status.Revision{}, err
 	}
 	now := d.current()

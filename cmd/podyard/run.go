@@ -37,6 +37,7 @@ type runOptions struct {
 	nodeLabels                 map[string]string
 	podPidsLimit               int64
 	seccompProfileRoot         string
+	onFailure                  string
 	verbose                    bool
 }
 
@@ -51,6 +52,9 @@ func newRun(g *global) *cobra.Command {
 		RunE: func(c *cobra.Command, _ []string) error {
 			if err := checkNodeLabels(o.nodeLabels); err != nil {
 				return err
+			}
+			if !slices.Contains([]deploy.OnFailure{deploy.RollBack, deploy.Pause}, deploy.OnFailure(o.onFailure)) {
+				return fmt.Errorf("--on-failure %s: want %s or %s", o.onFailure, deploy.RollBack, deploy.Pause)
 			}
 			log := newLogger(c, o.verbose)
 			return runDaemon(c.Context(), g, o, log, func(address string) { fmt.Fprintf(c.OutOrStdout(), "status page: http://%s\n", address) })
@@ -67,6 +71,7 @@ func newRun(g *global) *cobra.Command {
 	flags.StringToStringVar(&o.nodeLabels, "node-label", nil, "label of this host for nodeSelector and node affinity, as disk=ssd; may be repeated")
 	flags.Int64Var(&o.podPidsLimit, "pod-pids-limit", 0, "most processes that a container may have; 0 for no limit")
 	flags.StringVar(&o.seccompProfileRoot, "seccomp-profile-root", "", "directory of the seccomp profiles of type Localhost (default: seccomp in the data directory)")
+	flags.StringVar(&o.onFailure, "on-failure", string(deploy.RollBack), "what becomes of a commit whose rollout fails: rollback (to the last good revision) or pause")
 	flags.BoolVarP(&o.verbose, "verbose", "v", false, "log more")
 	return c
 }
@@ -129,7 +134,8 @@ func runDaemon(ctx context.Context, g *global, o *runOptions, log *slog.Logger, 
 	deployer := deploy.New(deploy.Options{
 		Name: "default", Path: cleanPath(o.path), Branch: o.branch, Interval: o.interval,
 		Source: source, Store: store, Runtime: engine, NodeLabels: o.nodeLabels, Renderer: manifests.NewRenderer(manifests.RendererOptions{}), Log: log,
-		Version: version(), Instance: o.instance, DataDir: g.dataDir, Engine: engine.Version, Gateway: engine.Backend, Stop: stop,
+		Version: version(), Instance: o.instance, DataDir: g.dataDir, Engine: engine.Version, Gateway: engine.Backend,
+		OnFailure: deploy.OnFailure(o.onFailure), Stop: stop,
 	})
 	log.Info("running", "instance", o.instance, "repository", source.String(), "path", o.path)
 	return serve(ctx, g, o, deployer, ready)

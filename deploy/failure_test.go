@@ -80,4 +80,6 @@ func TestWhatMakesARolloutFail(t *testing.T) {
 	}
 }
 
-func ref(kind string) manifests.Ref { return manifests.Ref{Kind: kind, Namespace: "default", Name: "a"} }
+func ref(kind string) manifests.Ref {
+	return manifests.Ref{Kind: kind, Namespace: "default", Name: "a"}
+}

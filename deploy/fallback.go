@@ -45,6 +45,9 @@ func (d *Deployer) fallBack(ctx context.Context, failed *applied, f *failure) er
 	if err != nil {
 		return fmt.Errorf("decode revision r%d: %w", failed.good.Number, err)
 	}
+	if set, err = d.asItRan(ctx, failed.good.Revision, set); err != nil {
+		return err
+	}
 	reason := fmt.Sprintf("r%d (%s) failed: %s", failed.number, shortName(failed.name), f.message)
 	artifact := &sources.Artifact{Revision: failed.good.Revision.Revision, Commit: sourceCommit(failed.good.Commit)}
 	why := cause{rollbackTrigger, fmt.Sprintf("r%d: %s", failed.good.Number, reason), failed.number}

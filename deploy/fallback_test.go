@@ -82,11 +82,7 @@ func TestACommitThatFailsIsRolledBack(t *testing.T) {
 	if back.Commit.Subject != "One" || back.Trigger != "rollback" || !strings.HasPrefix(back.Reason, "r1: r2 ("+failed.Commit.Short()+") failed: Deployment default/web") {
 		t.Errorf("the revision that took over: %+v", back)
 	}
-	for deadline := time.Now().Add(20 * time.Second); b.podsOf("other")+b.podsOf("web") != others+webs; time.Sleep(10 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("want the pods as before, %s; there are %s", others+webs, b.podsOf("other")+b.podsOf("web"))
-		}
-	}
+	b.eventually("the pods to be those of before", func() bool { return b.podsOf("other")+b.podsOf("web") == others+webs })
 	want := fmt.Sprintf("r2 (%s) failed: Deployment default/web: made no progress", failed.Commit.Short())
 	if state := b.state(); !strings.HasPrefix(state, want) || !strings.Contains(state, "rolled back to r3") {
 		t.Errorf("state: %s", state)
@@ -175,6 +171,15 @@ func (b *bench) podsOf(app string) string {
 		}
 	}
 	return out
+}
+
+func (b *bench) eventually(what string, done func() bool) {
+	b.Helper()
+	for deadline := time.Now().Add(20 * time.Second); !done(); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			b.Fatalf("waited in vain for %s", what)
+		}
+	}
 }
 
 // kill ends the containers of a Deployment's pods.

@@ -21,6 +21,12 @@ func (d *Deployer) Rollback(ctx context.Context, rev, reason string) (status.Rev
 	if err != nil {
 		return status.Revision{}, err
 	}
+	if found, findErr := d.options.Store.Find(rev); findErr == nil && found.Outcome != history.Refused {
+		set, err = d.asItRan(ctx, found, set)
+	}
+	if err != nil {
+		return status.Revision{}, err
+	}
 	if reason == "" {
 		reason = "rolled back by hand"
 	}

@@ -33,6 +33,8 @@ type Options struct {
 	Version, Instance, DataDir string
 	Engine                     func() (name, version string)
 	Gateway                    func() string
+	// MaxDeletions is how much of its objects a commit may delete without approval, in percent; 0 means DefaultMaxDeletions.
+	MaxDeletions int
 	// OnFailure is RollBack if empty.
 	OnFailure OnFailure
 	// Stop ends the daemon; the control API's Shutdown calls it.
@@ -57,6 +59,8 @@ type Deployer struct {
 	head    *sources.Artifact
 	// refusal says why the head does not become a revision.
 	refusal string
+	// waiting is the head if somebody has to approve it.
+	waiting *waiting
 	fetch   sources.Event
 	hold    *history.Hold
 }
@@ -91,6 +95,7 @@ func New(options Options) *Deployer {
 	if options.Log == nil {
 		options.Log = slog.New(slog.DiscardHandler)
 	}
+	options.MaxDeletions = cmp.Or(options.MaxDeletions, DefaultMaxDeletions)
 	d := &Deployer{
 		options: options, log: options.Log, started: time.Now(),
 		trigger: make(chan struct{}, 1), rounds: make(chan reconcile.Status, 1),
@@ -138,7 +143,7 @@ func (d *Deployer) restore() error {
 		return fmt.Errorf("decode revision r%d: %w", last.Number, err)
 	}
 	first := cmp.Or(last.Sync, last.Number) // none in the history of an older Podyard
-	set.Since, set.Sync, set.SkipHooks = last.Started, fmt.Sprint(first), last.Replaces != 0
+	set.Since, set.Sync, set.Fallback = last.Started, fmt.Sprint(first), last.Replaces != 0
 	a := &applied{
 		number: last.Number, sync: first, commit: sourceCommit(last.Commit), name: last.Revision, set: set, yaml: rendered,
 		outcome: last.Outcome, message: last.Message, since: last.Finished, readyAt: last.ReadyAt,
@@ -154,7 +159,7 @@ func (d *Deployer) restore() error {
 	return nil
 }
 
-// lastApplied is the newest revision that was not refused.
+// lastApplied is the newest revision that was applied.
 func (d *Deployer) lastApplied() (*history.Revision, []byte, error) {
 	var before uint64
 	for {
@@ -163,7 +168,7 @@ func (d *Deployer) lastApplied() (*history.Revision, []byte, error) {
 			return nil, nil, err
 		}
 		for _, r := range page {
-			if r.Outcome != history.Refused {
+			if r.WasApplied() {
 				rendered, err := d.options.Store.Rendered(r.Number)
 				return &r, rendered, err
 			}
@@ -191,18 +196,30 @@ func (d *Deployer) take(ctx context.Context, artifact *sources.Artifact, trigger
 	d.taking.Lock()
 	defer d.taking.Unlock()
 	d.mu.Lock()
-	d.head, d.refusal = artifact, ""
+	d.head, d.refusal, d.waiting = artifact, "", nil
 	hold := d.hold
 	d.mu.Unlock()
 	if hold != nil && hold.Head == artifact.Revision {
 		return
 	}
 	set, err := d.load(ctx, artifact)
+	if manifests.IsEmpty(err) && d.current() != nil {
+		set, err = &manifests.Set{}, nil // whether that is meant, somebody has to say
+	}
 	if err == nil {
 		err = d.permitted(ctx, set)
 	}
 	if err != nil {
 		d.refuse(artifact, trigger, err)
+		return
+	}
+	danger, err := d.danger(ctx, artifact, set)
+	if err != nil {
+		d.log.Error("revision not begun", "revision", artifact.Revision, "err", err)
+		return
+	}
+	if danger != "" {
+		d.askApproval(artifact, set, trigger, danger)
 		return
 	}
 	if hold != nil {
@@ -226,24 +243,7 @@ func (d *Deployer) refuse(artifact *sources.Artifact, trigger string, reason err
 	d.mu.Lock()
 	d.refusal = reason.Error()
 	d.mu.Unlock()
-	if d.knownRefusal(artifact, reason) {
-		return
-	}
-	now := time.Now()
-	_, err := d.options.Store.Begin(history.Revision{
-		Source: d.options.Name, Revision: artifact.Revision, Commit: historyCommit(artifact.Commit), Trigger: trigger,
-		Outcome: history.Refused, Message: reason.Error(), Started: now, Finished: now,
-	}, nil)
-	if err != nil {
-		d.log.Error("refusal not recorded", "err", err)
-	}
-}
-
-// knownRefusal tells that a restart of the daemon meets the same bad head again.
-func (d *Deployer) knownRefusal(artifact *sources.Artifact, reason error) bool {
-	latest, err := d.options.Store.Latest()
-	return err == nil && latest != nil && latest.Outcome == history.Refused &&
-		latest.Revision == artifact.Revision && latest.Message == reason.Error()
+	d.recordUnapplied(artifact, trigger, history.Refused, reason.Error())
 }
 
 // apply begins a revision and hands it to the reconciler. The commit that is applied already begins nothing.
@@ -275,7 +275,7 @@ func (d *Deployer) apply(artifact *sources.Artifact, set *manifests.Set, why cau
 		return fmt.Errorf("begin revision: %w", err)
 	}
 	a.number, a.sync = rev.Number, rev.Sync
-	set.Since, set.Sync, set.SkipHooks = rev.Started, fmt.Sprint(rev.Sync), rev.Replaces != 0
+	set.Since, set.Sync, set.Fallback = rev.Started, fmt.Sprint(rev.Sync), rev.Replaces != 0
 	d.mu.Lock()
 	d.applied = a
 	d.mu.Unlock()

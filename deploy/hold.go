@@ -21,7 +21,7 @@ func (d *Deployer) Rollback(ctx context.Context, rev, reason string) (status.Rev
 	if err != nil {
 		return status.Revision{}, err
 	}
-	if found, findErr := d.options.Store.Find(rev); findErr == nil && found.Outcome != history.Refused {
+	if found, findErr := d.options.Store.Find(rev); findErr == nil && found.WasApplied() {
 		set, err = d.asItRan(ctx, found, set)
 	}
 	if err != nil {
@@ -56,7 +56,7 @@ func (d *Deployer) Rollback(ctx context.Context, rev, reason string) (status.Rev
 // revisionSet finds what a revision was, in the history or else in the repository. from names it as r3 or a short hash.
 func (d *Deployer) revisionSet(ctx context.Context, rev string) (*sources.Artifact, *manifests.Set, string, error) {
 	found, err := d.options.Store.Find(rev)
-	if err == nil && found.Outcome != history.Refused {
+	if err == nil && found.WasApplied() {
 		rendered, err := d.options.Store.Rendered(found.Number)
 		if err != nil {
 			return nil, nil, "", fmt.Errorf("read revision r%d: %w", found.Number, err)

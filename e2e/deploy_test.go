@@ -73,7 +73,7 @@ func TestAPushDeploysAndARevertRollsBack(t *testing.T) {
 	h.awaitOutcome(`Revert "Second"`, status.Succeeded)
 	h.expectVersion("1")
 
-	h.commit("Only tools", map[string]string{"web.yaml": ""})
+	h.commit("Only tools\n\nPodyard-Approve: delete", map[string]string{"web.yaml": ""})
 	h.awaitOutcome("Only tools", status.Succeeded)
 	h.await("web to be pruned", func() bool { return len(h.pods("web-")) == 0 })
 	if len(h.pods("tools")) != 1 {

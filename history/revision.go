@@ -25,6 +25,8 @@ const (
 	Superseded Outcome = "superseded"
 	// Refused did not render or validate; nothing was changed.
 	Refused Outcome = "refused"
+	// Unapproved would delete so much that somebody has to approve it; nothing was changed.
+	Unapproved Outcome = "unapproved"
 )
 
 // Revision is one commit that was, or was to be, applied.
@@ -63,6 +65,9 @@ type Revision struct {
 	// RenderedHash is the SHA-256 of the rendered objects, in hexadecimal; empty if none were given. Begin assigns it.
 	RenderedHash string `json:"renderedHash,omitempty"`
 }
+
+// WasApplied tells that it became the desired state, and so that its rendered objects are kept.
+func (r *Revision) WasApplied() bool { return r.Outcome != Refused && r.Outcome != Unapproved }
 
 // Commit is the git commit of a revision; the zero value for a plain directory.
 type Commit struct {

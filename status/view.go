@@ -104,6 +104,8 @@ const (
 	RolledBack Outcome = "rolled back"
 	// Refused: it does not parse, render or validate; nothing was touched.
 	Refused Outcome = "refused"
+	// Unapproved: it would delete so much that somebody has to approve it; nothing was touched.
+	Unapproved Outcome = "unapproved"
 	// Superseded: the next commit came before it was ready.
 	Superseded Outcome = "superseded"
 )

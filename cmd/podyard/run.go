@@ -38,6 +38,7 @@ type runOptions struct {
 	podPidsLimit               int64
 	seccompProfileRoot         string
 	onFailure                  string
+	maxDeletions               int
 	verbose                    bool
 }
 
@@ -56,6 +57,9 @@ func newRun(g *global) *cobra.Command {
 			if !slices.Contains([]deploy.OnFailure{deploy.RollBack, deploy.Pause}, deploy.OnFailure(o.onFailure)) {
 				return fmt.Errorf("--on-failure %s: want %s or %s", o.onFailure, deploy.RollBack, deploy.Pause)
 			}
+			if o.maxDeletions < 1 || o.maxDeletions > 100 {
+				return fmt.Errorf("--max-deletions %d: want a percentage from 1 to 100", o.maxDeletions)
+			}
 			log := newLogger(c, o.verbose)
 			return runDaemon(c.Context(), g, o, log, func(address string) { fmt.Fprintf(c.OutOrStdout(), "status page: http://%s\n", address) })
 		},
@@ -72,6 +76,7 @@ func newRun(g *global) *cobra.Command {
 	flags.Int64Var(&o.podPidsLimit, "pod-pids-limit", 0, "most processes that a container may have; 0 for no limit")
 	flags.StringVar(&o.seccompProfileRoot, "seccomp-profile-root", "", "directory of the seccomp profiles of type Localhost (default: seccomp in the data directory)")
 	flags.StringVar(&o.onFailure, "on-failure", string(deploy.RollBack), "what becomes of a commit whose rollout fails: rollback (to the last good revision) or pause")
+	flags.IntVar(&o.maxDeletions, "max-deletions", deploy.DefaultMaxDeletions, "percent of its objects that a commit may delete; more have to be approved with podyard approve")
 	flags.BoolVarP(&o.verbose, "verbose", "v", false, "log more")
 	return c
 }
@@ -135,7 +140,7 @@ func runDaemon(ctx context.Context, g *global, o *runOptions, log *slog.Logger, 
 		Name: "default", Path: cleanPath(o.path), Branch: o.branch, Interval: o.interval,
 		Source: source, Store: store, Runtime: engine, NodeLabels: o.nodeLabels, Renderer: manifests.NewRenderer(manifests.RendererOptions{}), Log: log,
 		Version: version(), Instance: o.instance, DataDir: g.dataDir, Engine: engine.Version, Gateway: engine.Backend,
-		OnFailure: deploy.OnFailure(o.onFailure), Stop: stop,
+		OnFailure: deploy.OnFailure(o.onFailure), MaxDeletions: o.maxDeletions, Stop: stop,
 	})
 	log.Info("running", "instance", o.instance, "repository", source.String(), "path", o.path)
 	return serve(ctx, g, o, deployer, ready)

@@ -75,7 +75,7 @@ func (p *planner) beginSync() {
 	var objects []*manifests.Object
 	for _, o := range p.desired.Objects {
 		if h, is := manifests.HookOf(o); is {
-			if p.desired.SkipHooks {
+			if p.desired.Fallback {
 				h.Phases = nil
 			}
 			s.addHook(&syncHook{Hook: h, object: o, wave: manifests.WaveOf(o)})

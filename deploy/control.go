@@ -55,8 +55,8 @@ func (d *Deployer) Revision(_ context.Context, rev string) (status.RevisionDetai
 		return status.RevisionDetail{}, err
 	}
 	detail := status.RevisionDetail{Revision: viewRevision(found, d.currentNumber())}
-	if found.Outcome == history.Refused {
-		return detail, nil // it was never rendered
+	if !found.WasApplied() {
+		return detail, nil // its objects are not kept
 	}
 	set, err := d.setOf(found)
 	if err != nil {
@@ -117,7 +117,7 @@ func (d *Deployer) before(rev string) (*manifests.Set, string, error) {
 			return nil, "nothing", err
 		}
 		for _, r := range page {
-			if r.Outcome != history.Refused {
+			if r.WasApplied() {
 				set, err := d.setOf(r)
 				return set, fmt.Sprintf("r%d", r.Number), err
 			}

@@ -31,6 +31,7 @@ type bench struct {
 	dir, repo string
 	engine    *fake.Engine
 	deployer  *deploy.Deployer
+	onFailure deploy.OnFailure
 	store     *history.Store
 	stop      func()
 }
@@ -58,7 +59,8 @@ func (b *bench) start() {
 		b.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	b.deployer = deploy.New(deploy.Options{Name: "default", Path: ".", Interval: time.Hour, Source: source, Store: b.store, Runtime: b.engine, Stop: cancel})
+	b.deployer = deploy.New(deploy.Options{Name: "default", Path: ".", Interval: time.Hour, Source: source, Store: b.store, Runtime: b.engine,
+		OnFailure: b.onFailure, Stop: cancel})
 	var done sync.WaitGroup
 	done.Go(func() {
 		if err := b.deployer.Run(ctx); err != nil {

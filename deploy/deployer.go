@@ -36,6 +36,10 @@ type Options struct {
 	Version, Instance, DataDir string
 	Engine                     func() (name, version string)
 	Gateway                    func() status.Gateway
+	// MaxDeletions is how much of its objects a commit may delete without approval, in percent; 0 means DefaultMaxDeletions.
+	MaxDeletions int
+	// OnFailure is RollBack if empty.
+	OnFailure OnFailure
 	// Stop ends the daemon; the control API's Shutdown calls it.
 	Stop func()
 }
@@ -58,6 +62,8 @@ type Deployer struct {
 	head    *sources.Artifact
 	// refusal says why the head does not become a revision.
 	refusal string
+	// waiting is the head if somebody has to approve it.
+	waiting *waiting
 	fetch   sources.Event
 	hold    *history.Hold
 }
@@ -74,8 +80,17 @@ type applied struct {
 	message string
 	// waits: it failed to become ready because something is Pending, and nothing is broken.
 	waits bool
-	// since is when the outcome came about.
-	since time.Time
+	// since is when the outcome came about, readyAt when every object was ready for the first time.
+	since, readyAt time.Time
+	// touched is what it changed against the last good revision; good is that one if it is to take over should the rollout fail.
+	touched touched
+	good    *good
+}
+
+// cause is why a revision begins. Replaces is the number of the one that failed, if it takes over for that.
+type cause struct {
+	trigger, reason string
+	replaces        uint64
 }
 
 // New wires a Deployer; Run starts it.
@@ -83,6 +98,7 @@ func New(options Options) *Deployer {
 	if options.Log == nil {
 		options.Log = slog.New(slog.DiscardHandler)
 	}
+	options.MaxDeletions = cmp.Or(options.MaxDeletions, DefaultMaxDeletions)
 	d := &Deployer{
 		options: options, log: options.Log, started: time.Now(),
 		trigger: make(chan struct{}, 1), rounds: make(chan reconcile.Status, 1),
@@ -130,20 +146,23 @@ func (d *Deployer) restore() error {
 		return fmt.Errorf("decode revision r%d: %w", last.Number, err)
 	}
 	first := cmp.Or(last.Sync, last.Number) // none in the history of an older Podyard
-	set.Since, set.Sync = last.Started, fmt.Sprint(first)
-	d.mu.Lock()
-	d.hold = hold
-	d.applied = &applied{
+	set.Since, set.Sync, set.Fallback = last.Started, fmt.Sprint(first), last.Replaces != 0
+	a := &applied{
 		number: last.Number, sync: first, commit: sourceCommit(last.Commit), name: last.Revision, set: set, yaml: rendered,
-		outcome: last.Outcome, message: last.Message, since: last.Finished,
+		outcome: last.Outcome, message: last.Message, since: last.Finished, readyAt: last.ReadyAt,
 	}
+	if err := d.lookBack(a, last.Trigger); err != nil {
+		return err
+	}
+	d.mu.Lock()
+	d.hold, d.applied = hold, a
 	d.mu.Unlock()
 	d.reconciler.SetDesired(set)
 	d.log.Info("revision restored", "revision", last.Revision, "number", last.Number)
 	return nil
 }
 
-// lastApplied is the newest revision that was not refused.
+// lastApplied is the newest revision that was applied.
 func (d *Deployer) lastApplied() (*history.Revision, []byte, error) {
 	var before uint64
 	for {
@@ -152,7 +171,7 @@ func (d *Deployer) lastApplied() (*history.Revision, []byte, error) {
 			return nil, nil, err
 		}
 		for _, r := range page {
-			if r.Outcome != history.Refused {
+			if r.WasApplied() {
 				rendered, err := d.options.Store.Rendered(r.Number)
 				return &r, rendered, err
 			}
@@ -180,18 +199,30 @@ func (d *Deployer) take(ctx context.Context, artifact *sources.Artifact, trigger
 	d.taking.Lock()
 	defer d.taking.Unlock()
 	d.mu.Lock()
-	d.head, d.refusal = artifact, ""
+	d.head, d.refusal, d.waiting = artifact, "", nil
 	hold := d.hold
 	d.mu.Unlock()
 	if hold != nil && hold.Head == artifact.Revision {
 		return
 	}
 	set, err := d.load(ctx, artifact)
+	if manifests.IsEmpty(err) && d.current() != nil {
+		set, err = &manifests.Set{}, nil // whether that is meant, somebody has to say
+	}
 	if err == nil {
 		err = d.permitted(ctx, set)
 	}
 	if err != nil {
 		d.refuse(artifact, trigger, err)
+		return
+	}
+	danger, err := d.danger(ctx, artifact, set)
+	if err != nil {
+		d.log.Error("revision not begun", "revision", artifact.Revision, "err", err)
+		return
+	}
+	if danger != "" {
+		d.askApproval(artifact, set, trigger, danger)
 		return
 	}
 	if hold != nil {
@@ -200,7 +231,7 @@ func (d *Deployer) take(ctx context.Context, artifact *sources.Artifact, trigger
 			return
 		}
 	}
-	if err := d.apply(artifact, set, trigger, ""); err != nil {
+	if err := d.apply(artifact, set, cause{trigger: trigger}); err != nil {
 		d.log.Error("revision not begun", "revision", artifact.Revision, "err", err)
 	}
 }
@@ -215,28 +246,11 @@ func (d *Deployer) refuse(artifact *sources.Artifact, trigger string, reason err
 	d.mu.Lock()
 	d.refusal = reason.Error()
 	d.mu.Unlock()
-	if d.knownRefusal(artifact, reason) {
-		return
-	}
-	now := time.Now()
-	_, err := d.options.Store.Begin(history.Revision{
-		Source: d.options.Name, Revision: artifact.Revision, Commit: historyCommit(artifact.Commit), Trigger: trigger,
-		Outcome: history.Refused, Message: reason.Error(), Started: now, Finished: now,
-	}, nil)
-	if err != nil {
-		d.log.Error("refusal not recorded", "err", err)
-	}
-}
-
-// knownRefusal tells that a restart of the daemon meets the same bad head again.
-func (d *Deployer) knownRefusal(artifact *sources.Artifact, reason error) bool {
-	latest, err := d.options.Store.Latest()
-	return err == nil && latest != nil && latest.Outcome == history.Refused &&
-		latest.Revision == artifact.Revision && latest.Message == reason.Error()
+	d.recordUnapplied(artifact, trigger, history.Refused, reason.Error())
 }
 
 // apply begins a revision and hands it to the reconciler. The commit that is applied already begins nothing.
-func (d *Deployer) apply(artifact *sources.Artifact, set *manifests.Set, trigger, reason string) error {
+func (d *Deployer) apply(artifact *sources.Artifact, set *manifests.Set, why cause) error {
 	rendered := set.YAML(false)
 	before := d.current()
 	if before != nil && before.name == artifact.Revision && bytes.Equal(before.yaml, rendered) {
@@ -244,7 +258,8 @@ func (d *Deployer) apply(artifact *sources.Artifact, set *manifests.Set, trigger
 	}
 	rev := history.Revision{
 		Source: d.options.Name, Revision: artifact.Revision, Commit: historyCommit(artifact.Commit),
-		Trigger: trigger, Reason: reason, Outcome: history.Applying, Started: time.Now(), Objects: len(set.Objects),
+		Trigger: why.trigger, Reason: why.reason, Replaces: why.replaces,
+		Outcome: history.Applying, Started: time.Now(), Objects: len(set.Objects),
 	}
 	var beforeSet *manifests.Set
 	if before != nil {
@@ -254,17 +269,21 @@ func (d *Deployer) apply(artifact *sources.Artifact, set *manifests.Set, trigger
 	if before != nil && bytes.Equal(before.yaml, rendered) {
 		rev.Sync = before.sync // nothing changed, so hooks do not run again
 	}
+	a := &applied{commit: artifact.Commit, name: artifact.Revision, set: set, yaml: rendered, outcome: history.Applying, since: rev.Started}
+	if err := d.lookBack(a, why.trigger); err != nil {
+		return err
+	}
 	rev, err := d.options.Store.Begin(rev, rendered)
 	if err != nil {
 		return fmt.Errorf("begin revision: %w", err)
 	}
-	set.Since, set.Sync = rev.Started, fmt.Sprint(rev.Sync)
+	a.number, a.sync = rev.Number, rev.Sync
+	set.Since, set.Sync, set.Fallback = rev.Started, fmt.Sprint(rev.Sync), rev.Replaces != 0
 	d.mu.Lock()
-	d.applied = &applied{number: rev.Number, sync: rev.Sync, commit: artifact.Commit, name: artifact.Revision, set: set, yaml: rendered,
-		outcome: history.Applying, since: rev.Started}
+	d.applied = a
 	d.mu.Unlock()
 	d.reconciler.SetDesired(set)
-	d.log.Info("revision begun", "revision", artifact.Revision, "number", rev.Number, "trigger", trigger, "changes", len(rev.Changes))
+	d.log.Info("revision begun", "revision", artifact.Revision, "number", rev.Number, "trigger", why.trigger, "changes", len(rev.Changes))
 	d.supersede(before, rev.Number)
 	if err := d.options.Source.Pin(context.Background(), rev.Number, artifact.Commit.Hash); err != nil {
 		d.log.Warn("commit not pinned", "revision", artifact.Revision, "err", err)

@@ -21,6 +21,12 @@ func (d *Deployer) Rollback(ctx context.Context, rev, reason string) (status.Rev
 	if err != nil {
 		return status.Revision{}, err
 	}
+	if found, findErr := d.options.Store.Find(rev); findErr == nil && found.WasApplied() {
+		set, err = d.asItRan(ctx, found, set)
+	}
+	if err != nil {
+		return status.Revision{}, err
+	}
 	if reason == "" {
 		reason = "rolled back by hand"
 	}
@@ -28,7 +34,7 @@ func (d *Deployer) Rollback(ctx context.Context, rev, reason string) (status.Rev
 	if before := d.current(); before != nil && before.name == artifact.Revision {
 		return status.Revision{}, status.Errorf(status.ErrConflict, "%s is what runs already", rev)
 	}
-	if err := d.apply(artifact, set, "rollback", fmt.Sprintf("%s: %s", from, reason)); err != nil {
+	if err := d.apply(artifact, set, cause{trigger: rollbackTrigger, reason: fmt.Sprintf("%s: %s", from, reason)}); err != nil {
 		return status.Revision{}, err
 	}
 	now := d.current()
@@ -50,7 +56,7 @@ func (d *Deployer) Rollback(ctx context.Context, rev, reason string) (status.Rev
 // revisionSet finds what a revision was, in the history or else in the repository. from names it as r3 or a short hash.
 func (d *Deployer) revisionSet(ctx context.Context, rev string) (*sources.Artifact, *manifests.Set, string, error) {
 	found, err := d.options.Store.Find(rev)
-	if err == nil && found.Outcome != history.Refused {
+	if err == nil && found.WasApplied() {
 		rendered, err := d.options.Store.Rendered(found.Number)
 		if err != nil {
 			return nil, nil, "", fmt.Errorf("read revision r%d: %w", found.Number, err)

@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/podyard/podyard/deploy"
 	"github.com/podyard/podyard/status"
 )
 
@@ -35,6 +36,7 @@ func (b *bench) runs(pod string) int {
 // change and for a rollback. One that fails fails the revision, and what ran goes on.
 func TestHooksRunOnceForEachChange(t *testing.T) {
 	b := newBench(t)
+	b.onFailure = deploy.Pause
 	expect := func(when string, want int) {
 		t.Helper()
 		if n := b.runs("migrate"); n != want {
@@ -81,5 +83,25 @@ func (b *bench) fetch() {
 	b.Helper()
 	if err := b.deployer.Sync(b.Context()); err != nil {
 		b.Fatal(err)
+	}
+}
+
+// TestARollbackAfterAFailureRunsNoHooks: a migration is not undone by an older one. Nor does it after a restart of the daemon.
+func TestARollbackAfterAFailureRunsNoHooks(t *testing.T) {
+	b := newBench(t)
+	b.commit("First", migrated("app:1", "job:1"))
+	b.start()
+	b.awaitLast(1, status.Succeeded)
+	b.commit("Broken", migrated("app:2", "crash:1"))
+	b.fetch()
+	b.awaitLast(3, status.Succeeded)
+	if r := b.revisions()[1]; r.Outcome != status.RolledBack || !strings.Contains(r.Message, "PreSync hook has failed") {
+		t.Errorf("the commit that failed: %+v", r)
+	}
+	b.halt()
+	b.start()
+	b.awaitLast(3, status.Succeeded)
+	if n := b.runs("migrate"); n != 2 {
+		t.Errorf("the hooks ran %d times, want once for each commit", n)
 	}
 }

@@ -31,40 +31,65 @@ func (d *Deployer) watchOutcomes(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case s := <-d.rounds:
-			d.judge(s)
+			d.judge(ctx, s)
 			d.watchers.signal()
 		}
 	}
 }
 
 // judge writes the outcome of the applied revision when it changes. A revision is ready when every object is; it has
-// failed when one is stalled; and a failed one that becomes ready after all is ready.
-func (d *Deployer) judge(s reconcile.Status) {
+// failed when one is stalled, or when its rollout will not succeed; and a failed one that becomes ready after all is ready.
+func (d *Deployer) judge(ctx context.Context, s reconcile.Status) {
 	a := d.current()
 	if a == nil || s.Set != a.set || s.Err != nil {
 		return
 	}
 	outcome, message, waits := verdict(s.Result.Objects)
-	d.mu.Lock()
-	before := a.outcome
-	if outcome == history.Applying && before != history.Applying {
-		d.mu.Unlock()
-		return // a pod that is restarted later does not undo what was reached
+	f := a.failure(s)
+	if f != nil {
+		outcome, message, waits = history.Failed, f.message, false
 	}
-	changed := before != outcome
-	a.message, a.waits = message, waits
-	if changed {
-		a.outcome, a.since = outcome, time.Now()
+	if d.reaches(a, outcome, message, waits) {
+		log := d.lastWords(ctx, a.set, f)
+		d.finish(a.number, func(r *history.Revision) {
+			r.Outcome, r.Message, r.Log, r.ReadyAt = outcome, message, log, a.readyAt
+			r.Finished, r.Images = time.Now(), ranImages(s.State)
+		})
 	}
-	d.mu.Unlock()
-	if !changed {
+	if f == nil || a.good == nil || d.options.OnFailure == Pause {
 		return
 	}
+	if err := d.fallBack(ctx, a, f); err != nil {
+		d.log.Error("last good revision not applied", "revision", a.good.Revision.Revision, "err", err)
+	}
+}
+
+// failure is why the rollout of a revision will not succeed; nil if it may, or has.
+func (a *applied) failure(s reconcile.Status) *failure {
+	if !a.readyAt.IsZero() {
+		return nil
+	}
+	return findFailure(s, a.touched, a.set.Since)
+}
+
+// reaches notes how a revision fares, and tells whether that is another outcome than before.
+func (d *Deployer) reaches(a *applied, outcome history.Outcome, message string, waits bool) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	before := a.outcome
+	if outcome == history.Applying && before != history.Applying {
+		return false // a pod that is restarted later does not undo what was reached
+	}
+	a.message, a.waits = message, waits
+	if before == outcome {
+		return false
+	}
+	a.outcome, a.since = outcome, time.Now()
+	if outcome == history.Ready && a.readyAt.IsZero() {
+		a.readyAt = a.since
+	}
 	d.log.Info("revision "+string(outcome), "revision", a.name, "number", a.number, "reason", message)
-	d.finish(a.number, func(r *history.Revision) {
-		r.Outcome, r.Message = outcome, message
-		r.Finished, r.Images = time.Now(), ranImages(s.State)
-	})
+	return true
 }
 
 // verdict sums up the objects that the commit holds. What is broken counts before what only waits.

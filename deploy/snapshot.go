@@ -94,6 +94,12 @@ func (d *Deployer) phrase() (status.Health, string) {
 		return status.Reconciling, "waiting for the first fetch"
 	case d.refusal != "":
 		return status.Stalled, fmt.Sprintf("%s was refused, r%d stays: %s", d.name(), a.number, firstLine(d.refusal))
+	case d.waiting != nil:
+		return status.Stalled, fmt.Sprintf("%s waits for approval, r%d stays: it %s; podyard approve %[1]s applies it",
+			d.name(), a.number, d.waiting.reason)
+	case d.hold != nil && d.hold.Failed != 0:
+		return status.Stalled, fmt.Sprintf("%s; rolled back to r%d (%s); the next commit or podyard resume ends it",
+			d.hold.Reason, a.number, shortName(a.name))
 	case d.hold != nil:
 		return holdHealth(a.outcome), fmt.Sprintf("held at r%d (%s): %s; the next commit or podyard resume ends it",
 			a.number, shortName(a.name), d.hold.Reason)
@@ -180,13 +186,14 @@ func parseRef(s string) status.Ref {
 var viewOutcomes = map[history.Outcome]status.Outcome{
 	history.Applying: status.Applying, history.Ready: status.Succeeded, history.Failed: status.Failed,
 	history.RolledBack: status.RolledBack, history.Refused: status.Refused, history.Superseded: status.Superseded,
+	history.Unapproved: status.Unapproved,
 }
 
 func viewRevision(r history.Revision, current uint64) status.Revision {
 	v := status.Revision{
-		Number: r.Number, Source: r.Source, Trigger: r.Trigger, Outcome: viewOutcomes[r.Outcome],
+		Number: r.Number, Source: r.Source, Trigger: r.Trigger, Reason: r.Reason, Outcome: viewOutcomes[r.Outcome],
 		Commit:  viewCommit(sourceCommit(r.Commit)),
-		Message: r.Message, Started: r.Started, Finished: r.Finished, Current: r.Number == current,
+		Message: r.Message, Log: r.Log, Started: r.Started, Finished: r.Finished, Current: r.Number == current,
 		Images: r.Images, Warnings: r.Warnings,
 	}
 	if v.Commit.Hash == "" {

@@ -21,7 +21,7 @@ metadata:
   name: web
 spec:
   replicas: %d
-  progressDeadlineSeconds: 8
+  progressDeadlineSeconds: 120
   strategy: {rollingUpdate: {maxUnavailable: 0}}
   selector: {matchLabels: {app: web}}
   template:
@@ -73,7 +73,7 @@ func TestAPushDeploysAndARevertRollsBack(t *testing.T) {
 	h.awaitOutcome(`Revert "Second"`, status.Succeeded)
 	h.expectVersion("1")
 
-	h.commit("Only tools", map[string]string{"web.yaml": ""})
+	h.commit("Only tools\n\nPodyard-Approve: delete", map[string]string{"web.yaml": ""})
 	h.awaitOutcome("Only tools", status.Succeeded)
 	h.await("web to be pruned", func() bool { return len(h.pods("web-")) == 0 })
 	if len(h.pods("tools")) != 1 {
@@ -116,16 +116,19 @@ func TestABadCommitChangesNothing(t *testing.T) {
 	})
 	h.expectVersion("1")
 
-	h.commit("Never ready", map[string]string{"web.yaml": web(1, "--version=2, --broken")})
-	h.awaitOutcome("Never ready", status.Failed)
+	h.commit("Never ready", map[string]string{"web.yaml": strings.Replace(web(1, "--version=2, --broken"), "progressDeadlineSeconds: 120", "progressDeadlineSeconds: 8", 1)})
+	h.await("the broken version to be rolled back", func() bool {
+		last := h.snapshot().Revisions
+		return last[1].Commit.Subject == "Never ready" && last[1].Outcome == status.RolledBack && last[0].Outcome == status.Succeeded
+	})
 	h.expectVersion("1")
-	if now := h.pods("web-"); len(now) != 2 {
-		t.Errorf("want the old pod and the one that is never ready, have %d", len(now))
+	h.await("the broken pod to go", func() bool { return len(h.pods("web-")) == 1 })
+	if out, _ := h.podyard("status"); !strings.Contains(out, "failed: Deployment default/web: made no progress for 8 s") || !strings.Contains(out, "rolled back to r") {
+		t.Errorf("podyard status does not say what was rolled back, and why:\n%s", out)
 	}
 
 	h.commit("Good again", map[string]string{"web.yaml": web(1, "--version=1")})
 	h.awaitOutcome("Good again", status.Succeeded)
-	h.await("the broken pod to go", func() bool { return len(h.pods("web-")) == 1 })
 	if now := h.pods("web-"); now[0].Name != before {
 		t.Errorf("the pod that served all the time was replaced by %s", now[0].Name)
 	}

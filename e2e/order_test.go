@@ -75,7 +75,11 @@ func TestAMigrationComesBeforeTheDeployment(t *testing.T) {
 
 	before := h.names("web-")
 	h.commit("Second", migrated("v2", "echo migrate v2 >> /data/log; exit 3"))
-	failed := h.awaitOutcome("Second", status.Failed)
+	h.await("the second to be rolled back", func() bool {
+		last := h.snapshot().Revisions
+		return last[1].Commit.Subject == "Second" && last[1].Outcome == status.RolledBack && last[0].Outcome == status.Succeeded
+	})
+	failed := h.snapshot().Revisions[1]
 	if want := "PreSync hook has failed: BackoffLimitExceeded"; !strings.Contains(failed.Message, want) {
 		t.Errorf("the revision failed with %q, want %q", failed.Message, want)
 	}

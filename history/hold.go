@@ -8,9 +8,11 @@ import (
 // Hold keeps a source at a revision although the repository has a newer commit, until the next commit or podyard resume.
 type Hold struct {
 	// Number is the revision that is held; Head the commit that is held out, as its source names it.
-	Number uint64    `json:"number"`
-	Head   string    `json:"head"`
-	Reason string    `json:"reason,omitempty"`
+	Number uint64 `json:"number"`
+	Head   string `json:"head"`
+	Reason string `json:"reason,omitempty"`
+	// Failed is the revision that did not become ready, if that is why the last good one is held; 0 for a hold by hand.
+	Failed uint64    `json:"failed,omitempty"`
 	By     string    `json:"by,omitempty"`
 	Since  time.Time `json:"since"`
 }

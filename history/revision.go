@@ -25,6 +25,8 @@ const (
 	Superseded Outcome = "superseded"
 	// Refused did not render or validate; nothing was changed.
 	Refused Outcome = "refused"
+	// Unapproved would delete so much that somebody has to approve it; nothing was changed.
+	Unapproved Outcome = "unapproved"
 )
 
 // Revision is one commit that was, or was to be, applied.
@@ -39,6 +41,8 @@ type Revision struct {
 	// Revision is main@sha1:5394cb7f…
 	Revision string `json:"revision"`
 	Commit   Commit `json:"commit"`
+	// Replaces is the number of the revision that failed, if this one is the last good one that took over; 0 for others.
+	Replaces uint64 `json:"replaces,omitempty"`
 	// Trigger is poll, change, rollback, resume, start or sync; Reason says it in a sentence.
 	Trigger string  `json:"trigger"`
 	Reason  string  `json:"reason,omitempty"`
@@ -48,6 +52,10 @@ type Revision struct {
 	// Finished is zero while the revision is Applying.
 	Started  time.Time `json:"started"`
 	Finished time.Time `json:"finished,omitzero"`
+	// ReadyAt is when every object was ready for the first time; zero if they never were.
+	ReadyAt time.Time `json:"readyAt,omitzero"`
+	// Log is what the container that failed wrote last, if one did, with the values of Secrets taken out.
+	Log string `json:"log,omitempty"`
 	// Objects is how many objects were rendered.
 	Objects int      `json:"objects"`
 	Changes []Change `json:"changes,omitempty"`
@@ -57,6 +65,9 @@ type Revision struct {
 	// RenderedHash is the SHA-256 of the rendered objects, in hexadecimal; empty if none were given. Begin assigns it.
 	RenderedHash string `json:"renderedHash,omitempty"`
 }
+
+// WasApplied tells that it became the desired state, and so that its rendered objects are kept.
+func (r *Revision) WasApplied() bool { return r.Outcome != Refused && r.Outcome != Unapproved }
 
 // Commit is the git commit of a revision; the zero value for a plain directory.
 type Commit struct {
@@ -178,9 +189,9 @@ func (s *Store) Latest() (*Revision, error) {
 	return s.newest(func(Revision) bool { return true })
 }
 
-// LastGood returns the newest revision that became Ready; nil if none has.
+// LastGood returns the newest revision that became Ready, whatever became of it afterwards; nil if none has.
 func (s *Store) LastGood() (*Revision, error) {
-	return s.newest(func(rev Revision) bool { return rev.Outcome == Ready })
+	return s.newest(func(rev Revision) bool { return rev.Outcome == Ready || !rev.ReadyAt.IsZero() })
 }
 
 func (s *Store) newest(wanted func(Revision) bool) (found *Revision, err error) {

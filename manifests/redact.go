@@ -108,11 +108,26 @@ func (w *walk) redact(message string) string {
 	message = asDirectory.ReplaceAllString(message, "$1")
 	message = configured.ReplaceAllString(message, "")
 	message = quoted.ReplaceAllString(message, "patch")
+	message = w.mask(message)
+	message = strings.ReplaceAll(message, memoryRoot+"/", "")
+	return strings.TrimSpace(strings.ReplaceAll(message, memoryRoot, "."))
+}
+
+// mask takes out what is hidden.
+func (w *walk) mask(text string) string {
 	values := sortedKeys(w.secrets)
 	slices.SortStableFunc(values, func(a, b string) int { return len(b) - len(a) }) // a value may be part of another
 	for _, value := range values {
-		message = strings.ReplaceAll(message, value, "***")
+		text = strings.ReplaceAll(text, value, "***")
 	}
-	message = strings.ReplaceAll(message, memoryRoot+"/", "")
-	return strings.TrimSpace(strings.ReplaceAll(message, memoryRoot, "."))
+	return text
+}
+
+// Redact takes the values of the Secrets in the set out of a text that a program has written, such as its log.
+func (s *Set) Redact(text string) string {
+	w := &walk{secrets: map[string]bool{}}
+	for _, o := range s.Objects {
+		w.hideSecrets(o.Raw.Object)
+	}
+	return w.mask(text)
 }

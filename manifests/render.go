@@ -59,9 +59,17 @@ func (r *Renderer) render(ctx context.Context, tree fs.FS, dir string) ([]docume
 		documents, renderErr = r.plain(ctx, repo, clean, real)
 	}
 	if renderErr == nil && len(documents) == 0 {
-		renderErr = Errors{{Position: Position{File: clean}, Message: "no manifests in this directory: an application without objects would remove everything"}}
+		renderErr = Errors{{Position: Position{File: clean}, Message: noManifests}}
 	}
 	return documents, renderErr
+}
+
+const noManifests = "no manifests in this directory: an application without objects would remove everything"
+
+// IsEmpty tells of an error of Load that there are no objects, and that nothing else is wrong.
+func IsEmpty(err error) bool {
+	var errs Errors
+	return errors.As(err, &errs) && len(errs) == 1 && errs[0].Message == noManifests
 }
 
 // kustomization renders one directory that holds a kustomization file.

@@ -19,10 +19,18 @@ type Set struct {
 	// Sync names the deployment of these objects. Revisions that follow each other with the same objects have the same: what
 	// is done once for each deployment, hooks and waves, is not done again.
 	Sync string
+	// Fallback: a commit whose rollout failed is rolled back to this. Hooks do not run, for they have run when it was deployed, and
+	// a migration is not undone by an older one; and no volume is removed.
+	Fallback bool
 
 	// index is made when something is looked for first.
 	index     map[name]*Object
 	indexOnce sync.Once
+}
+
+// With is the same set with other objects.
+func (s *Set) With(objects []*Object) *Set {
+	return &Set{Objects: objects, Warnings: s.Warnings, Since: s.Since, Sync: s.Sync, Fallback: s.Fallback}
 }
 
 // name is how objects refer to each other: the version of an API does not matter.

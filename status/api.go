@@ -19,6 +19,7 @@ const (
 	apiPlan      = "/api/v1/plan"
 	apiSync      = "/api/v1/sync"
 	apiRollback  = "/api/v1/rollback"
+	apiApprove   = "/api/v1/approve"
 	apiResume    = "/api/v1/resume"
 	apiShutdown  = "/api/v1/shutdown"
 	apiExec      = "/api/v1/exec"

@@ -44,6 +44,8 @@ type Controller interface {
 	Sync(ctx context.Context) error
 	// Rollback returns to a revision and holds there. It returns the revision that this makes.
 	Rollback(ctx context.Context, rev, reason string) (Revision, error)
+	// Approve applies the commit that waits for it, since it would delete much. It returns the revision that this makes.
+	Approve(ctx context.Context, rev, reason string) (Revision, error)
 	// Resume ends a hold.
 	Resume(ctx context.Context) error
 	// Shutdown ends the daemon. Pods keep running.

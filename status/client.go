@@ -145,7 +145,12 @@ func (c *Client) Sync(ctx context.Context) error {
 
 // Rollback implements Controller.
 func (c *Client) Rollback(ctx context.Context, rev, reason string) (Revision, error) {
-	return call[Revision](ctx, c, http.MethodPost, apiRollback, rollbackRequest{rev, reason})
+	return call[Revision](ctx, c, http.MethodPost, apiRollback, revisionRequest{rev, reason})
+}
+
+// Approve implements Controller.
+func (c *Client) Approve(ctx context.Context, rev, reason string) (Revision, error) {
+	return call[Revision](ctx, c, http.MethodPost, apiApprove, revisionRequest{rev, reason})
 }
 
 // Resume implements Controller.

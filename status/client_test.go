@@ -50,6 +50,8 @@ func TestTheClientSaysWhatTheDaemonSays(t *testing.T) {
 		{"diff", func() (any, error) { return client.Diff(ctx, "12", "r13") }, func() (any, error) { return f.Diff(ctx, "12", "r13") }},
 		{"rollback", func() (any, error) { return client.Rollback(ctx, "r11", "prices are wrong") },
 			func() (any, error) { return f.Rollback(ctx, "r11", "prices are wrong") }},
+		{"approve", func() (any, error) { return client.Approve(ctx, "r16", "we move out") },
+			func() (any, error) { return f.Approve(ctx, "r16", "we move out") }},
 		{"sync", func() (any, error) { return nil, client.Sync(ctx) }, func() (any, error) { return nil, f.Sync(ctx) }},
 		{"resume", func() (any, error) { return nil, client.Resume(ctx) }, func() (any, error) { return nil, f.Resume(ctx) }},
 		{"shutdown", func() (any, error) { return nil, client.Shutdown(ctx) }, func() (any, error) { return nil, f.Shutdown(ctx) }},
@@ -173,7 +175,7 @@ func TestVerbsAreNotForBrowsersAndTakeNoSloppyRequests(t *testing.T) {
 	if calls := f.noted(); calls != "" {
 		t.Errorf("the daemon was asked to %s", calls)
 	}
-	for _, path := range []string{apiSync, apiResume, apiShutdown, apiRollback, apiPlan} {
+	for _, path := range []string{apiSync, apiResume, apiShutdown, apiRollback, apiApprove, apiPlan} {
 		if code := serve(control, httptest.NewRequest(http.MethodGet, path, nil)).Code; code != http.StatusNotFound {
 			t.Errorf("GET %s: %d", path, code)
 		}

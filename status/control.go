@@ -1,6 +1,7 @@
 package status
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -11,8 +12,8 @@ import (
 // maxBody is the most that a request of the command line may hold: the rendered manifests of a plan.
 const maxBody = 64 << 20
 
-// rollbackRequest is the body of a rollback.
-type rollbackRequest struct {
+// revisionRequest is the body of a rollback or an approval.
+type revisionRequest struct {
 	Revision string `json:"revision"`
 	Reason   string `json:"reason,omitempty"`
 }
@@ -32,15 +33,19 @@ func NewControl(reader Reader, controller Controller) http.Handler {
 		result.Changes, result.Actions = orEmpty(result.Changes), orEmpty(result.Actions)
 		answer(w, result, err)
 	})
-	mux.HandleFunc("POST "+apiRollback, func(w http.ResponseWriter, r *http.Request) {
-		var request rollbackRequest
-		if err := readJSON(w, r, &request); err != nil {
-			writeError(w, err)
-			return
-		}
-		revision, err := controller.Rollback(r.Context(), request.Revision, request.Reason)
-		answer(w, revision, err)
-	})
+	for path, act := range map[string]func(context.Context, string, string) (Revision, error){
+		apiRollback: controller.Rollback, apiApprove: controller.Approve,
+	} {
+		mux.HandleFunc("POST "+path, func(w http.ResponseWriter, r *http.Request) {
+			var request revisionRequest
+			if err := readJSON(w, r, &request); err != nil {
+				writeError(w, err)
+				return
+			}
+			revision, err := act(r.Context(), request.Revision, request.Reason)
+			answer(w, revision, err)
+		})
+	}
 	mux.HandleFunc("POST "+apiSync, func(w http.ResponseWriter, r *http.Request) {
 		answer(w, struct{}{}, controller.Sync(r.Context()))
 	})

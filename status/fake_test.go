@@ -133,6 +133,11 @@ func (f *fake) Rollback(_ context.Context, rev, reason string) (Revision, error)
 	return Revision{Number: 15, Outcome: Applying}, f.err
 }
 
+func (f *fake) Approve(_ context.Context, rev, reason string) (Revision, error) {
+	f.note("approve %s: %s", rev, reason)
+	return Revision{Number: 16, Outcome: Applying}, f.err
+}
+
 func (f *fake) Resume(context.Context) error { f.note("resume"); return f.err }
 
 func (f *fake) Shutdown(context.Context) error { f.note("shutdown"); return f.err }

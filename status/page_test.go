@@ -190,7 +190,7 @@ func TestOnlyOwnNamesAreServed(t *testing.T) {
 func TestThePageIsReadOnly(t *testing.T) {
 	daemon := newFake()
 	for _, method := range []string{"POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"} {
-		for _, path := range []string{"/", apiStatus, apiSync, apiRollback, apiShutdown, apiPlan, apiResume} {
+		for _, path := range []string{"/", apiStatus, apiSync, apiRollback, apiApprove, apiShutdown, apiPlan, apiResume} {
 			request := httptest.NewRequest(method, path, strings.NewReader("{}"))
 			request.Host = "localhost"
 			if code := serve(NewPage(daemon), request).Code; code != http.StatusMethodNotAllowed {
@@ -198,7 +198,7 @@ func TestThePageIsReadOnly(t *testing.T) {
 			}
 		}
 	}
-	for _, path := range []string{apiSync, apiRollback, apiShutdown, apiPlan, apiResume} {
+	for _, path := range []string{apiSync, apiRollback, apiApprove, apiShutdown, apiPlan, apiResume} {
 		if code := get(t, NewPage(daemon), path).Code; code != http.StatusNotFound {
 			t.Errorf("GET %s answers %d", path, code)
 		}

@@ -56,6 +56,7 @@ func sampleRevisions() []Revision {
 			Warnings: []string{"overlays/production/web.yaml:31: Deployment shop/web: spec.template.spec.affinity: there is one node, so affinity means nothing here"}},
 		{Number: 12, Source: "main", Commit: sampleCommit("bad0bad0bad0", "Try the new template engine"), Trigger: "poll",
 			Outcome: RolledBack, Message: "Deployment shop/web: container web of pod web-66b7f-9kk2p: CrashLoopBackOff: exit code 1; r11 was brought back",
+			Log:     "reading templates from /etc/web\npanic: template: cart.html:12: unexpected EOF\n",
 			Started: before(5 * time.Hour), Duration: took(72 * time.Second)},
 		{Number: 11, Source: "main", Commit: sampleCommit("ab12cd34ef56", "Two web pods"), Trigger: "start",
 			Outcome: Succeeded, Started: before(26 * time.Hour), Duration: took(840 * time.Millisecond)},

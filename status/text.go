@@ -72,6 +72,7 @@ func WriteRevision(w io.Writer, r RevisionDetail, now time.Time) error {
 	t.row("Author:", r.Commit.Author)
 	t.optional("Source:", r.Source)
 	t.optional("Trigger:", r.Trigger)
+	t.optional("Reason:", r.Reason)
 	t.row("Started:", ageAndTime(r.Started, now))
 	t.row("Took:", took(r.Duration.Duration))
 	if err := t.print(w); err != nil {
@@ -89,11 +90,15 @@ func writeRevisionLists(w io.Writer, r RevisionDetail) error {
 	for _, reference := range sortedKeys(r.Images) {
 		images.row("  "+reference, r.Images[reference])
 	}
+	log := newTable()
+	for line := range strings.Lines(r.Log) {
+		log.row("  " + strings.TrimRight(line, "\n"))
+	}
 	warnings := newTable()
 	for _, warning := range r.Warnings {
 		warnings.row("  " + warning)
 	}
-	for _, list := range []list{{"Changes:", changes}, {"Images:", images}, {"Warnings:", warnings}} {
+	for _, list := range []list{{"Last log lines:", log}, {"Changes:", changes}, {"Images:", images}, {"Warnings:", warnings}} {
 		if err := list.table.printBelow(w, list.title); err != nil {
 			return err
 		}

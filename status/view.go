@@ -115,6 +115,8 @@ const (
 	RolledBack Outcome = "rolled back"
 	// Refused: it does not parse, render or validate; nothing was touched.
 	Refused Outcome = "refused"
+	// Unapproved: it would delete so much that somebody has to approve it; nothing was touched.
+	Unapproved Outcome = "unapproved"
 	// Superseded: the next commit came before it was ready.
 	Superseded Outcome = "superseded"
 )
@@ -126,10 +128,14 @@ type Revision struct {
 	Source string `json:"source,omitempty"`
 	Commit Commit `json:"commit"`
 	// Trigger says what made Podyard look: "poll", "push", "rollback", …
-	Trigger string  `json:"trigger,omitempty"`
+	Trigger string `json:"trigger,omitempty"`
+	// Reason is given for a rollback: the revision that it returns to, and why.
+	Reason  string  `json:"reason,omitempty"`
 	Outcome Outcome `json:"outcome"`
 	// Message says why, when it is not ready.
-	Message  string          `json:"message,omitempty"`
+	Message string `json:"message,omitempty"`
+	// Log is what the container that failed wrote last, if one did.
+	Log      string          `json:"log,omitempty"`
 	Started  time.Time       `json:"started,omitzero"`
 	Finished time.Time       `json:"finished,omitzero"`
 	Duration metav1.Duration `json:"duration,omitzero"`

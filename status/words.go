@@ -151,7 +151,7 @@ func tone(state any) string {
 		return "ready"
 	case Reconciling, Terminating, Applying:
 		return "reconciling"
-	case Stalled, Failed, RolledBack, Refused:
+	case Stalled, Failed, RolledBack, Refused, Unapproved:
 		return "stalled"
 	default:
 		return "neutral"

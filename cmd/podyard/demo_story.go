@@ -37,8 +37,8 @@ func (d *demo) story(ctx context.Context, page string) error {
 	chapters := []chapter{
 		{"deploy the first version", d.waitFor("1"), false},
 		{"push a second version under load", d.change("Second version", "--version=1", "--version=2", "2"), false},
-		{"push a broken version: the old pods serve on", d.breakIt, false},
-		{"revert it", d.revert, false},
+		{"push a broken version: it is rolled back", d.breakIt, false},
+		{"revert it in git, too", d.revert, false},
 		{"kill a container behind its back: it comes back", d.kill, true},
 	}
 	var results []chapterResult
@@ -116,8 +116,9 @@ func (d *demo) breakIt(ctx context.Context) error {
 	if err := d.commit(ctx, "Break it"); err != nil {
 		return err
 	}
-	if err := d.await(ctx, "the broken version to be called failed", func(s status.Snapshot) bool {
-		return len(s.Revisions) > 0 && s.Revisions[0].Commit.Subject == "Break it" && s.Revisions[0].Outcome == status.Failed
+	if err := d.await(ctx, "the broken version to be rolled back", func(s status.Snapshot) bool {
+		return len(s.Revisions) > 1 && s.Revisions[1].Commit.Subject == "Break it" && s.Revisions[1].Outcome == status.RolledBack &&
+			s.Revisions[0].Outcome == status.Succeeded
 	}); err != nil {
 		return err
 	}

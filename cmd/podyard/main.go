@@ -105,7 +105,7 @@ command they ran.`,
 	root.PersistentFlags().StringVar(&g.dataDir, "data-dir", defaultDataDir(), "directory of the daemon's mirror, history and socket")
 	root.AddCommand(
 		newRun(g), newRender(g), newPlan(g), newStatus(g), newHistory(g), newShow(g), newDiff(g),
-		newRollback(g), newResume(g), newSync(g), newLogs(g), newExec(g), newAttach(g),
+		newRollback(g), newResume(g), newApprove(g), newSync(g), newLogs(g), newExec(g), newAttach(g),
 		newDebug(g), newDown(g), newDemo(g),
 	)
 	return root

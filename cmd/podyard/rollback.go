@@ -30,7 +30,9 @@ Polls do not undo it: it holds until the next commit, or until podyard resume.`,
 					return err
 				}
 			}
-			return f.write(c.OutOrStdout(), made, func() error { return writeRolledBack(c.OutOrStdout(), made, wait) })
+			return f.write(c.OutOrStdout(), made, func() error { 
+				return writeApplied(c.OutOrStdout(), made, wait, "; podyard status says what holds there, and until when")
+			})
 		},
 	}
 	c.Flags().BoolVar(&wait, "wait", true, "wait until the revision is ready, and fail if it does not become so")
@@ -39,11 +41,11 @@ Polls do not undo it: it holds until the next commit, or until podyard resume.`,
 	return c
 }
 
-func writeRolledBack(w io.Writer, made status.Revision, waited bool) error {
+func writeApplied(w io.Writer, made status.Revision, waited bool, more string) error {
 	how := "applies"
 	if waited {
 		how = "runs"
 	}
-	_, err := fmt.Fprintf(w, "%s %s %s; podyard status says what holds there, and until when\n", made.Name(), how, made.Commit.Short())
+	_, err := fmt.Fprintf(w, "%s %s %s%s\n", made.Name(), how, made.Commit.Short(), more)
 	return err
 }

@@ -38,6 +38,7 @@ type runOptions struct {
 	podPidsLimit               int64
 	seccompProfileRoot         string
 	ingress                    ingressOptions
+	guard                      guardOptions
 	verbose                    bool
 }
 
@@ -53,7 +54,7 @@ func newRun(g *global) *cobra.Command {
 			if err := checkNodeLabels(o.nodeLabels); err != nil {
 				return err
 			}
-			if err := o.ingress.check(); err != nil {
+			if err := errors.Join(o.ingress.check(), o.guard.check()); err != nil {
 				return err
 			}
 			log := newLogger(c, o.verbose)
@@ -72,6 +73,7 @@ func newRun(g *global) *cobra.Command {
 	flags.Int64Var(&o.podPidsLimit, "pod-pids-limit", 0, "most processes that a container may have; 0 for no limit")
 	flags.StringVar(&o.seccompProfileRoot, "seccomp-profile-root", "", "directory of the seccomp profiles of type Localhost (default: seccomp in the data directory)")
 	o.ingress.addTo(flags)
+	o.guard.addTo(flags)
 	flags.BoolVarP(&o.verbose, "verbose", "v", false, "log more")
 	return c
 }
@@ -135,7 +137,8 @@ func runDaemon(ctx context.Context, g *global, o *runOptions, log *slog.Logger, 
 		Name: "default", Path: cleanPath(o.path), Branch: o.branch, Interval: o.interval,
 		Source: source, Store: store, Runtime: engine, NodeLabels: o.nodeLabels, Renderer: manifests.NewRenderer(manifests.RendererOptions{}), Log: log,
 		HTTPPort: int32(o.ingress.httpPort), HTTPSPort: int32(o.ingress.httpsPort),
-		Version: version(), Instance: o.instance, DataDir: g.dataDir, Engine: engine.Version, Gateway: gatewayOf(engine), Stop: stop,
+		Version: version(), Instance: o.instance, DataDir: g.dataDir, Engine: engine.Version, Gateway: gatewayOf(engine),
+		OnFailure: deploy.OnFailure(o.guard.onFailure), MaxDeletions: o.guard.maxDeletions, Stop: stop,
 	})
 	log.Info("running", "instance", o.instance, "repository", source.String(), "path", o.path)
 	return serve(ctx, g, o, deployer, ready)

@@ -157,7 +157,7 @@ func autoscaled(desired *manifests.Set, scalers []*autoscaler) *manifests.Set {
 	if len(current) == 0 {
 		return desired
 	}
-	out := &manifests.Set{Objects: slices.Clone(desired.Objects), Warnings: desired.Warnings, Since: desired.Since, Sync: desired.Sync}
+	out := desired.With(slices.Clone(desired.Objects))
 	for i, object := range out.Objects {
 		if n, ok := current[object]; ok {
 			out.Objects[i] = withReplicas(object, n)

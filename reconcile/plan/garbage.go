@@ -25,7 +25,7 @@ func (p *planner) dropGarbage() {
 			"is not applied: its last owner has left the commit: %s", manifests.OwnersOf(o)[0])})
 	}
 	if len(objects) < len(p.desired.Objects) {
-		p.desired = &manifests.Set{Objects: objects, Warnings: p.desired.Warnings, Since: p.desired.Since, Sync: p.desired.Sync}
+		p.desired = p.desired.With(objects)
 	}
 }
 

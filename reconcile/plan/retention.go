@@ -123,7 +123,7 @@ func (p *planner) forgetStateful() {
 
 // removeScaledClaims removes the volumes of ordinals that the StatefulSet does not want, if it says so, once no pod has them.
 func (p *planner) removeScaledClaims(s *stateful) {
-	if !s.deletesScaledClaims() {
+	if !s.deletesScaledClaims() || p.desired.Fallback {
 		return
 	}
 	for _, b := range p.claimsMadeFor(s) {
@@ -180,7 +180,7 @@ func (p *planner) wanted(claim types.NamespacedName, but *podView) bool {
 // goesWith are the volumes that are removed with a pod: those made for it by a StatefulSet that has left the commit and whose
 // persistentVolumeClaimRetentionPolicy.whenDeleted was Delete when the pod was made, and to the last.
 func (p *planner) goesWith(v *podView) []string {
-	if v.owner.kind != "StatefulSet" || v.Manifest.Annotations[whenDeletedAnnotation] == "" || p.observed.Notes[keepNoteName(v.owner)] != "" ||
+	if p.desired.Fallback || v.owner.kind != "StatefulSet" || v.Manifest.Annotations[whenDeletedAnnotation] == "" || p.observed.Notes[keepNoteName(v.owner)] != "" ||
 		p.find(v.owner.kind, v.owner.namespace, v.owner.name) != nil {
 		return nil
 	}

@@ -364,6 +364,8 @@ func (p *planner) holdHook(h *syncHook) {
 		}
 	}
 	switch {
+	case p.desired.Fallback:
+		status.Health, status.Message = Ready, "is a hook, and does not run when a commit that failed is rolled back"
 	case len(h.Phases) == 0:
 		status.Health, status.Message = Ready, "is a hook that is never run"
 	case h.Phases[0] == manifests.PhaseSyncFail:

@@ -75,6 +75,9 @@ func (p *planner) beginSync() {
 	var objects []*manifests.Object
 	for _, o := range p.desired.Objects {
 		if h, is := manifests.HookOf(o); is {
+			if p.desired.Fallback {
+				h.Phases = nil
+			}
 			s.addHook(&syncHook{Hook: h, object: o, wave: manifests.WaveOf(o)})
 			continue
 		}
@@ -104,7 +107,8 @@ func (p *planner) beginSync() {
 // countFrom lets progress deadlines begin when the current step did: what waits for its turn makes no progress, and need not.
 func (p *planner) countFrom(begin time.Time) {
 	if begin.After(p.desired.Since) && !p.desired.Since.IsZero() {
-		p.desired = &manifests.Set{Objects: p.desired.Objects, Warnings: p.desired.Warnings, Since: begin, Sync: p.desired.Sync}
+		p.desired = p.desired.With(p.desired.Objects)
+		p.desired.Since = begin
 	}
 }
 

@@ -45,6 +45,10 @@ func (e *Engine) RemoveImage(ref string) {
 func (e *Engine) PullImage(ctx context.Context, ref string, credentials []runtime.Credential) (image runtime.Image, err error) {
 	err = e.do(ctx, "PullImage", ref, func() error {
 		e.asked[ref] = true
+		if found, here := e.imageOf(ref); here && strings.Contains(ref, "@") {
+			image = found // a digest means the same for ever
+			return nil
+		}
 		program, known := e.registry[ref]
 		if !known || program.Missing {
 			return fmt.Errorf("manifest unknown: %w", runtime.ErrNotFound)
@@ -68,7 +72,7 @@ func (e *Engine) PullImage(ctx context.Context, ref string, credentials []runtim
 func (e *Engine) ImageStatus(ctx context.Context, ref string) (image runtime.Image, err error) {
 	err = e.do(ctx, "ImageStatus", ref, func() error {
 		e.asked[ref] = true
-		found, ok := e.local[ref]
+		found, ok := e.imageOf(ref)
 		if !ok {
 			return runtime.ErrNotFound
 		}
@@ -94,11 +98,32 @@ func repository(ref string) string {
 func (e *Engine) content(config runtime.ContainerConfig) (id string, program Program, err error) {
 	id = config.ImageID
 	if id == "" {
-		id = e.local[config.Image].ID
+		image, _ := e.imageOf(config.Image)
+		id = image.ID
 	}
 	program, ok := e.programs[id]
 	if !ok {
 		return "", Program{}, fmt.Errorf("image %s: %w", config.Image, runtime.ErrNotFound)
 	}
 	return id, program, nil
+}
+
+// imageOf is what a reference, a digest or an ID means on the host.
+func (e *Engine) imageOf(ref string) (runtime.Image, bool) {
+	if image, ok := e.local[ref]; ok {
+		return image, true
+	}
+	name, id, isDigest := strings.Cut(ref, "@")
+	if !isDigest {
+		name, id = "", ref
+	}
+	program, ok := e.programs[id]
+	if !ok {
+		return runtime.Image{}, false
+	}
+	image := runtime.Image{ID: id, User: program.User}
+	if name != "" {
+		image.Digest = ref
+	}
+	return image, true
 }

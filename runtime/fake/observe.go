@@ -144,7 +144,7 @@ func (e *Engine) snapshot() runtime.State {
 		HostIP:      hostIP,
 	}
 	for ref := range e.asked {
-		state.Images[ref] = e.local[ref]
+		state.Images[ref], _ = e.imageOf(ref)
 	}
 	return state
 }

@@ -30,7 +30,7 @@ Polls do not undo it: it holds until the next commit, or until podyard resume.`,
 					return err
 				}
 			}
-			return f.write(c.OutOrStdout(), made, func() error { 
+			return f.write(c.OutOrStdout(), made, func() error {
 				return writeApplied(c.OutOrStdout(), made, wait, "; podyard status says what holds there, and until when")
 			})
 		},

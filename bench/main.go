@@ -34,7 +34,7 @@ func main() {
 	}
 	var o options
 	sizes := flag.String("pods", "1,20,50", "numbers of pods to measure")
-	only := flag.String("only", "", "sections to measure, of start, update, cost, idle, services, names, scale, recovery (default: all)")
+	only := flag.String("only", "", "sections to measure, of start, update, cost, idle, nodeport, services, names, scale, recovery (default: all)")
 	flag.IntVar(&o.rounds, "rounds", 3, "rounds of each; medians are printed")
 	flag.DurationVar(&o.idle, "idle", time.Minute, "how long to watch the idle daemon")
 	flag.Parse()
@@ -72,47 +72,37 @@ func run(ctx context.Context, o options) error {
 	return nil
 }
 
+// sections are what is measured on the machine's engine, in this order.
+var sections = []struct {
+	name    string
+	measure func(*yard, context.Context, options) error
+}{
+	{"start", (*yard).starts},
+	{"update", func(y *yard, ctx context.Context, o options) error { return y.update(ctx, o.rounds) }},
+	{"cost", func(y *yard, ctx context.Context, o options) error { return y.cost(ctx, 20, o.rounds) }},
+	{"idle", func(y *yard, ctx context.Context, o options) error { return y.idle(ctx, 50, o.idle) }},
+	{"nodeport", func(y *yard, ctx context.Context, o options) error { return y.nodePorts(ctx, 5*o.rounds) }},
+	{"services", func(y *yard, ctx context.Context, o options) error { return y.services(ctx, o.rounds) }},
+	{"names", func(y *yard, ctx context.Context, o options) error { return y.names(ctx, o.rounds) }},
+	{"scale", func(y *yard, ctx context.Context, o options) error { return y.scale(ctx, o.rounds) }},
+}
+
 func onTheMachinesEngine(ctx context.Context, o options) error {
-	if !slices.ContainsFunc([]string{"start", "update", "cost", "idle", "services", "names", "scale"}, o.wants) {
-		return nil
-	}
-	y, err := newYard(ctx)
-	if err != nil {
-		return err
-	}
-	defer y.clean()
-	if o.wants("start") {
-		if err := y.starts(ctx, o); err != nil {
-			return err
+	var y *yard
+	for _, section := range sections {
+		if !o.wants(section.name) {
+			continue
 		}
-	}
-	if o.wants("update") {
-		if err := y.update(ctx, o.rounds); err != nil {
-			return err
+		if y == nil {
+			var err error
+			if y, err = newYard(ctx); err != nil {
+				return err
+			}
+			defer y.clean()
 		}
-	}
-	if o.wants("cost") {
-		if err := y.cost(ctx, 20, o.rounds); err != nil {
-			return err
+		if err := section.measure(y, ctx, o); err != nil {
+			return fmt.Errorf("%s: %w", section.name, err)
 		}
-	}
-	if o.wants("idle") {
-		if err := y.idle(ctx, 50, o.idle); err != nil {
-			return err
-		}
-	}
-	if o.wants("services") {
-		if err := y.services(ctx, o.rounds); err != nil {
-			return err
-		}
-	}
-	if o.wants("names") {
-		if err := y.names(ctx, o.rounds); err != nil {
-			return err
-		}
-	}
-	if o.wants("scale") {
-		return y.scale(ctx, o.rounds)
 	}
 	return nil
 }

@@ -114,18 +114,23 @@ func sameHostPort(a, b runtime.PublishedPort) bool {
 	return a.HostPort == b.HostPort && a.Protocol == b.Protocol
 }
 
-// Publish is asked for no port that somebody of ours has, as far as the daemon could know: pods that it is about to create, and
-// what it did for the commit before, it may meet.
+// Publish is asked for no port that somebody of ours has, and had when the daemon last looked.
 func (g *guard) Publish(ctx context.Context, p runtime.Publication) error {
-	state := g.Engine.Truth()
+	state, known := g.Engine.Truth(), g.s.observed()
 	for _, port := range p.Ports {
 		owner := g.s.portOwner(state, port)
-		if owner == "" || owner == plan.PublicationName(p.Namespace, p.Name) || !g.s.calm10() {
-			continue
+		if owner != "" && owner != plan.PublicationName(p.Namespace, p.Name) && known != nil && g.s.portOwner(known, port) == owner && g.s.undisturbed10() {
+			g.s.Errorf("Service %s is published at port %d, which %s has", p.Name, port.HostPort, owner)
 		}
-		g.s.Errorf("Service %s is published at port %d, which %s has", p.Name, port.HostPort, owner)
 	}
 	return g.s.met(g.Engine.Publish(ctx, p))
+}
+
+// observed is what the last round of the daemon saw; nil before the first.
+func (s *simulation) observed() *runtime.State {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.reconciler.Status().State
 }
 
 // Unpublish is for what the commit does not want so.
@@ -134,18 +139,25 @@ func (g *guard) Unpublish(ctx context.Context, namespace, name string) error {
 	set := g.s.commits[len(g.s.commits)-1]
 	g.s.mu.Unlock()
 	for _, have := range g.Engine.Truth().Publications {
-		if have.Name == name && have.Running && g.s.calm10() && g.s.wanted(set, have) {
+		if have.Name == name && have.Running && g.s.undisturbed10() && g.s.settledCommit() && g.s.wanted(set, have) {
 			g.s.Errorf("Service %s is unpublished, and the commit wants it as it is: %+v", name, have)
 		}
 	}
 	return g.s.met(g.Engine.Unpublish(ctx, namespace, name))
 }
 
-// calm10: the last commit, and what was broken last, are ten seconds ago.
-func (s *simulation) calm10() bool {
+// undisturbed10: what was broken last is ten seconds ago, and the daemon knows.
+func (s *simulation) undisturbed10() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.undisturbed(10*time.Second) && time.Since(s.commits[len(s.commits)-1].Since) > 10*time.Second
+	return s.undisturbed(10 * time.Second)
+}
+
+// settledCommit: nothing that was begun for the commit before is under way any more.
+func (s *simulation) settledCommit() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return time.Since(s.commits[len(s.commits)-1].Since) > 10*time.Second
 }
 
 // wanted tells that a publication is as a commit has it.

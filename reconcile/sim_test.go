@@ -108,7 +108,7 @@ func simulate(t *rapid.T) {
 
 // roles are what may be in a commit. A history has a few of them: what they do to each other shows with two or three, and more
 // histories show more than long ones; one in some sixty has more.
-var roles = []string{"api", "db", "web", "store", "agent", "crew", "batch", "tide", "solo", "pods", "front", "order"}
+var roles = []string{"api", "db", "web", "store", "agent", "crew", "batch", "tide", "solo", "pods", "front", "door", "order"}
 
 func (s *simulation) assign() {
 	most := 3
@@ -223,7 +223,7 @@ func simLogger() *slog.Logger {
 
 func (s *simulation) startDaemon() {
 	ctx, cancel := context.WithCancel(context.Background())
-	r := New(&guard{Engine: s.engine, s: s}, Options{Workers: 4, Notes: s.notes, Log: s.log})
+	r := New(&guard{Engine: s.engine, s: s}, Options{Workers: 4, Notes: s.notes, Log: s.log, HTTPPort: simHTTPPort, HTTPSPort: simHTTPSPort})
 	s.mu.Lock()
 	s.reconciler, s.pulls = r, map[string]failedPull{}
 	if len(s.commits) > 0 {
@@ -312,6 +312,7 @@ func (s *simulation) commit() {
 		add(set, "Pod", "one", s.barePod("one", rapid.SampledFrom([]string{"good:1", "good:2", "crash", "job"}).Draw(s.T, "image"), anyDress))
 	}
 	s.addFronts(set, frontPort, false)
+	s.addDoors(set)
 	s.order(set, anyHooks)
 	s.deploy(set)
 }

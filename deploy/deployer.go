@@ -27,8 +27,10 @@ type Options struct {
 	Runtime  runtime.Runtime
 	// NodeLabels are added to those of the one node there is.
 	NodeLabels map[string]string
-	Renderer   *manifests.Renderer
-	Log        *slog.Logger
+	// ExternalIPs are as reconcile.Options has them.
+	ExternalIPs func(hostIP string) []string
+	Renderer    *manifests.Renderer
+	Log         *slog.Logger
 	// Version, Instance, DataDir and Engine are shown on the status page.
 	Version, Instance, DataDir string
 	Engine                     func() (name, version string)
@@ -85,7 +87,7 @@ func New(options Options) *Deployer {
 		trigger: make(chan struct{}, 1), rounds: make(chan reconcile.Status, 1),
 	}
 	d.reconciler = reconcile.New(options.Runtime, reconcile.Options{
-		NodeLabels: options.NodeLabels, Log: options.Log, Notes: options.Store, Record: d.record, Changed: d.round,
+		NodeLabels: options.NodeLabels, ExternalIPs: options.ExternalIPs, Log: options.Log, Notes: options.Store, Record: d.record, Changed: d.round,
 	})
 	return d
 }

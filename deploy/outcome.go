@@ -7,6 +7,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 
 	"github.com/podyard/podyard/history"
 	"github.com/podyard/podyard/reconcile"
@@ -86,11 +87,14 @@ func verdict(objects []plan.ObjectStatus) (outcome history.Outcome, message stri
 	return outcome, message, waits
 }
 
-// pending tells of a stalled object that nothing is wrong with: a pod that cannot be placed, a claim that is not bound. It
-// needs another commit or a hand, and nothing of it has crashed.
+// pending tells of a stalled object that nothing is wrong with: a pod that cannot be placed, a claim that is not bound, a Service
+// whose port on the host somebody else has. It needs another commit or a hand, and nothing of it has crashed.
 func pending(o *plan.ObjectStatus) bool {
-	if o.Kind == "PersistentVolumeClaim" {
+	switch o.Kind {
+	case "PersistentVolumeClaim":
 		return o.Summary["status"] == string(corev1.ClaimPending)
+	case "Service":
+		return meta.IsStatusConditionTrue(o.Conditions, corev1.LoadBalancerPortsError)
 	}
 	return o.Pod != nil && o.Pod.Phase == corev1.PodPending && slices.ContainsFunc(o.Pod.Conditions, func(c corev1.PodCondition) bool {
 		return c.Type == corev1.PodScheduled && c.Status == corev1.ConditionFalse

@@ -24,7 +24,10 @@ type Options struct {
 	Workers int
 	// NodeLabels are added to those of the one node there is.
 	NodeLabels map[string]string
-	Log        *slog.Logger
+	// ExternalIPs says at which addresses clients outside reach the host's ports; hostIP is its address as pods see it. Nil, or
+	// none, means that nobody knows.
+	ExternalIPs func(hostIP string) []string
+	Log         *slog.Logger
 	// Notes outlive the daemon; without them they are kept in memory.
 	Notes Notes
 	// Record is told of everything worth an event. It must not block.
@@ -266,6 +269,9 @@ func (r *Reconciler) observe(ctx context.Context, desired *manifests.Set) (*runt
 	}
 	if err := r.lookUpImages(ctx, desired, state); err != nil {
 		return nil, err
+	}
+	if r.options.ExternalIPs != nil {
+		state.ExternalIPs = r.options.ExternalIPs(state.HostIP)
 	}
 	r.prober.overlay(state)
 	r.overlay(state, look)

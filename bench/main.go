@@ -27,7 +27,7 @@ func (o options) wants(section string) bool {
 func main() {
 	var o options
 	sizes := flag.String("pods", "1,20,50", "numbers of pods to measure")
-	only := flag.String("only", "", "sections to measure, of start, update, cost, idle, recovery (default: all)")
+	only := flag.String("only", "", "sections to measure, of start, update, cost, idle, nodeport, recovery (default: all)")
 	flag.IntVar(&o.rounds, "rounds", 3, "rounds of each; medians are printed")
 	flag.DurationVar(&o.idle, "idle", time.Minute, "how long to watch the idle daemon")
 	flag.Parse()
@@ -66,7 +66,7 @@ func run(ctx context.Context, o options) error {
 }
 
 func onTheMachinesEngine(ctx context.Context, o options) error {
-	if !o.wants("start") && !o.wants("update") && !o.wants("cost") && !o.wants("idle") {
+	if !o.wants("start") && !o.wants("update") && !o.wants("cost") && !o.wants("idle") && !o.wants("nodeport") {
 		return nil
 	}
 	y, err := newYard(ctx)
@@ -90,7 +90,12 @@ func onTheMachinesEngine(ctx context.Context, o options) error {
 		}
 	}
 	if o.wants("idle") {
-		return y.idle(ctx, 50, o.idle)
+		if err := y.idle(ctx, 50, o.idle); err != nil {
+			return err
+		}
+	}
+	if o.wants("nodeport") {
+		return y.nodePorts(ctx, 5*o.rounds)
 	}
 	return nil
 }

@@ -48,6 +48,8 @@ const (
 // is unknown and the next apply finds it out.
 type balancer interface {
 	apply(ctx context.Context, rules []rule) error
+	// admit has answers go back through these publications and no others. It is called from where apply is.
+	admit(publications []Publisher) error
 	// disconnect ends the connections to addresses where nothing is any more. It may be called beside apply.
 	disconnect(gone map[netip.Addr]bool)
 	// close ends what needs this process. Rules in the kernel stay.
@@ -199,6 +201,9 @@ func (a *agent) restore(ctx context.Context) {
 func (a *agent) apply(ctx context.Context, table Table) error {
 	if table.Domain == "" {
 		table.Domain = DefaultDomain
+	}
+	if err := a.balancer.admit(table.Publications); err != nil {
+		return fmt.Errorf("program publications: %w", err)
 	}
 	if err := a.balancer.apply(ctx, compile(table)); err != nil {
 		return fmt.Errorf("program Service addresses: %w", err)

@@ -36,7 +36,7 @@ func chooseBalancer(ctx context.Context, opts AgentOptions) (choice, error) {
 func kernel(opts AgentOptions) choice {
 	masquerade := opts.Masquerade || probeReturnRoute() != nil
 	n := newNftables(opts.PodCIDR, opts.ServiceCIDR, masquerade, opts.Log)
-	n.hostIP = opts.HostIP
+	n.hostIP, n.answers = opts.HostIP, !masquerade
 	return choice{balancer: n, backend: BackendNftables, masquerade: masquerade}
 }
 

@@ -25,6 +25,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/podyard/podyard/gateway"
+	"github.com/podyard/podyard/runtime/docker/publisher"
 	"github.com/podyard/podyard/runtime/docker/sandbox"
 )
 
@@ -46,6 +47,8 @@ func TestMain(m *testing.M) {
 			os.Exit(sandbox.Main(os.Args[2:]))
 		case "gateway":
 			os.Exit(gateway.Main(os.Args[2:]))
+		case "publish":
+			os.Exit(publisher.Main(os.Args[2:]))
 		case "backend":
 			serveBackend(os.Args[2], os.Args[3])
 		case "ask":

@@ -22,6 +22,7 @@ import (
 //	map services  { type ipv4_addr . inet_proto . inet_service : verdict }    one element for each front
 //	set hairpin   { type ipv4_addr . ipv4_addr }                              each backend's address, twice
 //	chain prerouting, postrouting, input, output                              fixed rules: nftbase_linux.go
+//	map publishers, chain marks, answers                                      the way back: publisher_linux.go
 //	chain fresh, ct timeout resets                                            likewise: nfttimeout_linux.go
 //	chain "service NAMESPACE/NAME PROTO/PORT IP"                              picks a backend: nftrule_linux.go
 //	chain "backend NAMESPACE/NAME PROTO/PORT IP to IP:PORT"                   translates to it
@@ -51,13 +52,16 @@ const (
 type nft struct {
 	podCIDR, serviceCIDR netip.Prefix
 	masquerade           bool
+	// answers go back through publications, which takes what probeReturnRoute asks for.
+	answers bool
 	// hostIP may be zero.
 	hostIP netip.Addr
 	log    *slog.Logger
 
-	table    *nftables.Table
-	services *nftables.Set
-	hairpin  *nftables.Set
+	table      *nftables.Table
+	services   *nftables.Set
+	hairpin    *nftables.Set
+	publishers publishers
 
 	// loaded tells that what follows agrees with the kernel.
 	loaded bool
@@ -80,6 +84,7 @@ func newNftables(podCIDR, serviceCIDR netip.Prefix, masquerade bool, log *slog.L
 			KeyType: nftables.MustConcatSetType(nftables.TypeIPAddr, nftables.TypeInetProto, nftables.TypeInetService)},
 		hairpin: &nftables.Set{Table: table, Name: hairpinSet,
 			KeyType: nftables.MustConcatSetType(nftables.TypeIPAddr, nftables.TypeIPAddr)},
+		publishers: newPublishers(table),
 	}
 }
 
@@ -105,14 +110,9 @@ func (n *nft) apply(_ context.Context, rules []rule) error {
 }
 
 func (n *nft) program(rules []rule) error {
-	conn, err := connect()
+	conn, err := n.open()
 	if err != nil {
-		return fmt.Errorf("open netlink socket: %w", err)
-	}
-	if !n.loaded {
-		if err := n.load(conn); err != nil {
-			return fmt.Errorf("read back rules: %w", err)
-		}
+		return err
 	}
 	changed := n.changed(rules)
 	if err := n.addAddresses(conn, rules); err != nil {
@@ -126,6 +126,21 @@ func (n *nft) program(rules []rule) error {
 	}
 	n.forgetFlows(changed)
 	return nil
+}
+
+// open connects, and sees to it that what is known agrees with the kernel.
+func (n *nft) open() (*nftables.Conn, error) {
+	conn, err := connect()
+	if err != nil {
+		return nil, fmt.Errorf("open netlink socket: %w", err)
+	}
+	if n.loaded {
+		return conn, nil
+	}
+	if err := n.load(conn); err != nil {
+		return nil, fmt.Errorf("read back rules: %w", err)
+	}
+	return conn, nil
 }
 
 // changed returns the fronts that are not programmed as rules say, sorted.

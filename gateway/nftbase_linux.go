@@ -41,14 +41,26 @@ func (n *nft) addBase(conn *nftables.Conn) error {
 			return err
 		}
 	}
-	for _, b := range n.base() {
+	addChains(conn, n.table, n.base())
+	if !n.answers {
+		return nil
+	}
+	if err := conn.AddSet(n.publishers.set, nil); err != nil {
+		return err
+	}
+	addChains(conn, n.table, n.publishers.chains(n.table))
+	return nil
+}
+
+// addChains adds chains and replaces their rules.
+func addChains(conn *nftables.Conn, table *nftables.Table, chains []baseChain) {
+	for _, b := range chains {
 		conn.AddChain(b.chain)
 		conn.FlushChain(b.chain)
 		for _, exprs := range b.rules {
-			conn.AddRule(&nftables.Rule{Table: n.table, Chain: b.chain, Exprs: exprs})
+			conn.AddRule(&nftables.Rule{Table: table, Chain: b.chain, Exprs: exprs})
 		}
 	}
-	return nil
 }
 
 // toService: ip daddr . meta l4proto . th dport vmap @services.
@@ -80,12 +92,12 @@ func (n *nft) masquerades() [][]expr.Any {
 	return rules
 }
 
+// statusDNAT is IPS_DST_NAT (linux/netfilter/nf_conntrack_common.h).
+const statusDNAT = 1 << 5
+
 // masquerade: oif != lo ct status dnat … masquerade.
 func masquerade(match ...expr.Any) []expr.Any {
-	const (
-		indexOfLo  = 1
-		statusDNAT = 1 << 5 // IPS_DST_NAT
-	)
+	const indexOfLo = 1
 	exprs := []expr.Any{
 		&expr.Meta{Key: expr.MetaKeyOIF, Register: reg0},
 		&expr.Cmp{Op: expr.CmpOpNeq, Register: reg0, Data: binaryutil.NativeEndian.PutUint32(indexOfLo)},

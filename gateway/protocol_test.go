@@ -41,6 +41,8 @@ func (r *recorder) disconnect(gone map[netip.Addr]bool) {
 	}
 }
 
+func (r *recorder) admit([]Publisher) error { return nil }
+
 func (r *recorder) close() {}
 
 // engine stands in for Docker: one agent's standard input and output, to which daemons attach and from which they go.

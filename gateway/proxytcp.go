@@ -92,6 +92,9 @@ func (p *proxy) disconnect(gone map[netip.Addr]bool) {
 // dial tries the backends in the client's order.
 func (p *proxy) dial(l *listener, client netip.AddrPort) (*net.TCPConn, error) {
 	err := errors.New("no backend")
+	if !l.rule.Load().admits(client.Addr()) {
+		return nil, errors.New("the client may not connect")
+	}
 	for _, backend := range l.rule.Load().ranked(client) {
 		var conn net.Conn
 		conn, err = (&net.Dialer{Timeout: dialTimeout}).DialContext(p.ctx, "tcp4", backend.String())

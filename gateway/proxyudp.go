@@ -70,8 +70,9 @@ func (fl *flows) of(client netip.AddrPort) *flow {
 	if f, ok := fl.byClient[client]; ok {
 		return f
 	}
-	ranked := fl.listener.rule.Load().ranked(client)
-	if len(ranked) == 0 || len(fl.byClient) >= maxFlows {
+	rule := fl.listener.rule.Load()
+	ranked := rule.ranked(client)
+	if len(ranked) == 0 || !rule.admits(client.Addr()) || len(fl.byClient) >= maxFlows {
 		return nil
 	}
 	conn, err := net.DialUDP("udp4", nil, net.UDPAddrFromAddrPort(ranked[0]))

@@ -18,6 +18,8 @@ type rule struct {
 	affinity time.Duration
 	// backends, sorted. None: connections are refused.
 	backends []netip.AddrPort
+	// sources are where clients may come from, for the proxy of a Publication; none means anywhere.
+	sources []netip.Prefix
 }
 
 // front is what a client connects to.
@@ -94,6 +96,11 @@ func backends(endpoints []Endpoint, port string) []netip.AddrPort {
 	}
 	slices.SortFunc(list, netip.AddrPort.Compare)
 	return slices.Compact(list)
+}
+
+// admits tells whether a client may connect.
+func (r *rule) admits(client netip.Addr) bool {
+	return len(r.sources) == 0 || slices.ContainsFunc(r.sources, func(p netip.Prefix) bool { return p.Contains(client) })
 }
 
 func validPort(n int32) bool { return n > 0 && n < 1<<16 }

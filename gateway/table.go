@@ -16,6 +16,16 @@ type Table struct {
 	// Domain is the cluster's DNS domain, without dots at its ends.
 	Domain   string    `json:"domain"`
 	Services []Service `json:"services,omitempty"`
+	// Publications are sorted by address.
+	Publications []Publisher `json:"publications,omitempty"`
+}
+
+// Publisher is a container in the pod network that leads clients from outside to Services and keeps their addresses. What they
+// are answered goes back through it.
+type Publisher struct {
+	IP netip.Addr `json:"ip"`
+	// MAC is its hardware address, as "02:42:0a:59:80:00".
+	MAC string `json:"mac"`
 }
 
 // Service is one Service with what is behind it.

@@ -40,9 +40,9 @@ import (
 // ReplicaSets, one pod too many; of Jobs, one pod too many and a pod of one that has ended that runs again; of autoscalers, the
 // bounds ignored, what they decided forgotten; of Deployments, a Recreate that does not wait; one volume for all ordinals; of
 // pods, a back-off that does not double, success restarted under OnFailure, an init container's failure taken for success, a
-// host port given twice, Services that lead to pods that are not ready, of Services that are published, a port opened before its
-// former holder has closed it, one that nobody closes, and one that died and stays closed; sidecars stopped beside main, and a stop without a grace
-// period.
+// host port given twice, Services that lead to pods that are not ready, sidecars stopped beside main, and a stop without a grace
+// period; of Services that are published, a port opened before its former holder has closed it, one that nobody closes, and one
+// that died and stays closed.
 //
 // Found by it in the making: a loop that ended when the engine was down at its start, creations of a superseded commit that went
 // beyond the surge, a pod whose removal failed that counted as staying, one that passed for ready because its postStart hook was

@@ -130,7 +130,8 @@ type Publisher interface {
 	// Publish has connections to ports of the host go on to a Service's address or, for the Ingress publication, be served by the
 	// proxy for Routes.Ingresses. What is published under the same name is left alone if it is the same, and replaced
 	// if not, which interrupts it for a moment. It goes on without the daemon and after a restart of the engine.
-	// ErrPortTaken: a port of the host is in use by somebody else.
+	// ErrPortTaken: a port of the host is in use by somebody else. Then the publication is in State, not Running, in place of what
+	// it was before, and the next Publish of it tries again.
 	Publish(ctx context.Context, publication Publication) error
 	// Unpublish ends that. The ports are free when it returns.
 	Unpublish(ctx context.Context, namespace, name string) error

@@ -1,6 +1,7 @@
 package docker
 
 import (
+	"maps"
 	"net/netip"
 	"sync"
 )
@@ -10,6 +11,8 @@ type addresses struct {
 	mu       sync.Mutex
 	last     netip.Addr
 	reserved map[string]bool
+	// foreign are those of publications that somebody else in the network turned out to have.
+	foreign map[netip.Addr]bool
 }
 
 // reserveAddress picks an address that no sandbox has and no other creation is about to use. It is kept until released,
@@ -32,6 +35,20 @@ func (e *Engine) reserveAddress(r ranges) (netip.Addr, error) {
 			return netip.Addr{}, errNoAddress
 		}
 	}
+}
+
+// avoidAddress remembers that somebody else in the network has an address.
+func (e *Engine) avoidAddress(address netip.Addr) {
+	e.addresses.mu.Lock()
+	defer e.addresses.mu.Unlock()
+	e.addresses.foreign[address] = true
+}
+
+// avoided returns a copy.
+func (e *Engine) avoided() map[netip.Addr]bool {
+	e.addresses.mu.Lock()
+	defer e.addresses.mu.Unlock()
+	return maps.Clone(e.addresses.foreign)
 }
 
 func (e *Engine) releaseAddress(address netip.Addr) {

@@ -32,6 +32,9 @@ type entry struct {
 	// setsUp: its process sets up volumes, and tells when it has.
 	setsUp bool
 
+	// Of a publication; it has ports, too.
+	publication *publication
+
 	// Of a container: the attempt, whose it is, which parts of volumes it mounts, and where its termination message is.
 	container *runtime.Container
 	sandbox   string

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"regexp"
 	"sync"
 
@@ -60,6 +61,8 @@ type Engine struct {
 	binaryHash func() (string, error)
 	// syncing keeps it to one full listing at a time.
 	syncing sync.Mutex
+	// publishing keeps it to one Publish or Unpublish at a time, so that no two get the same address.
+	publishing sync.Mutex
 }
 
 var _ runtime.Runtime = (*Engine)(nil)
@@ -112,7 +115,7 @@ func (e *Engine) start() {
 	e.cache.entries = map[string]*entry{}
 	e.images.known = map[string]runtime.Image{}
 	e.watchers.channels = map[chan struct{}]bool{}
-	e.addresses.reserved = map[string]bool{}
+	e.addresses.reserved, e.addresses.foreign = map[string]bool{}, map[netip.Addr]bool{}
 	e.written.stamps, e.written.first = map[writtenKey]string{}, map[string][]firstFiles{}
 	e.link.changed = make(chan struct{})
 	e.link.kick = make(chan struct{}, 1)

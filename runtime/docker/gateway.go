@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -179,16 +180,9 @@ func (e *Engine) removeOldAgents(ctx context.Context) error {
 // holderSpec leaves HostConfig.DNS alone: what Docker writes into its resolv.conf is the agent's upstream.
 func (n names) holderSpec(s shared, f facts) spec {
 	address := s.network.gateway
-	endpoint := &network.EndpointSettings{IPAMConfig: &network.EndpointIPAMConfig{IPv4Address: address.String()}}
 	config := &container.Config{Image: s.infra, Hostname: "gateway", Cmd: []string{"sandbox", "--hold"}, Labels: n.labels(roleHolder)}
-	if f.endpointMAC {
-		endpoint.MacAddress = mac(address)
-	} else {
-		//lint:ignore SA1019 before API 1.44 there is no other way
-		config.MacAddress = mac(address)
-	}
 	return spec{
-		name: n.holder(), config: config, network: at(n.network(), endpoint),
+		name: n.holder(), config: config, network: n.fixed(config, address, f),
 		host: &container.HostConfig{
 			NetworkMode:   container.NetworkMode(n.network()),
 			Sysctls:       map[string]string{"net.ipv4.ip_forward": "1"},
@@ -197,6 +191,18 @@ func (n names) holderSpec(s shared, f facts) spec {
 			OomScoreAdj:   f.allowed(sandboxOOMScoreAdj),
 		},
 	}
+}
+
+// fixed gives a container an address in the pod network, and the hardware address that belongs to it.
+func (n names) fixed(config *container.Config, address netip.Addr, f facts) *network.NetworkingConfig {
+	endpoint := &network.EndpointSettings{IPAMConfig: &network.EndpointIPAMConfig{IPv4Address: address.String()}}
+	if f.endpointMAC {
+		endpoint.MacAddress = mac(address)
+	} else {
+		//lint:ignore SA1019 before API 1.44 there is no other way
+		config.MacAddress = mac(address)
+	}
+	return at(n.network(), endpoint)
 }
 
 func (n names) agentSpec(s shared, holder string) spec {

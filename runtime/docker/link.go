@@ -59,23 +59,58 @@ func (e *Engine) Route(ctx context.Context, routes runtime.Routes) error {
 	e.link.routing.Lock()
 	defer e.link.routing.Unlock()
 	w := &wanted{copyRoutes(routes), gateway.NewTable(routes.Services, routes.Endpoints)}
+	w.table.Publications = e.publishers()
 	e.link.want(w)
+	client, err := e.apply(ctx, func(gateway.Table) gateway.Table { return w.table })
+	if err != nil {
+		return fmt.Errorf("route: %w", err)
+	}
+	e.link.inForce(client, w)
+	return nil
+}
+
+// apply changes the table in force, by a new agent if the one that is there goes away.
+func (e *Engine) apply(ctx context.Context, change func(gateway.Table) gateway.Table) (*gateway.Client, error) {
 	for {
 		client, err := e.link.get(ctx)
 		if err != nil {
-			return fmt.Errorf("route: %w", err)
+			return nil, err
 		}
-		err = client.Apply(ctx, w.table)
-		if errors.Is(err, gateway.ErrClosed) {
-			e.link.lose(client, err)
-			continue
+		err = client.Apply(ctx, change(client.Table()))
+		if !errors.Is(err, gateway.ErrClosed) {
+			return client, err
 		}
-		if err != nil {
-			return fmt.Errorf("route: %w", err)
-		}
-		e.link.inForce(client, w)
-		return nil
+		e.link.lose(client, err)
 	}
+}
+
+// routePublications tells the gateway which publications there are now.
+func (e *Engine) routePublications(ctx context.Context) error {
+	e.link.routing.Lock()
+	defer e.link.routing.Unlock()
+	publishers := e.publishers()
+	if w := e.link.wants(); w != nil {
+		now := *w
+		now.table.Publications = publishers
+		e.link.want(&now)
+	}
+	_, err := e.apply(ctx, func(table gateway.Table) gateway.Table {
+		table.Publications = publishers
+		return table
+	})
+	return err
+}
+
+// publishers are the addresses of all publications, sorted.
+func (e *Engine) publishers() []gateway.Publisher {
+	var out []gateway.Publisher
+	for _, en := range e.cache.all() {
+		if en.publication != nil && en.publication.address.IsValid() {
+			out = append(out, gateway.Publisher{IP: en.publication.address, MAC: mac(en.publication.address)})
+		}
+	}
+	slices.SortFunc(out, func(a, b gateway.Publisher) int { return a.IP.Compare(b.IP) })
+	return slices.Compact(out)
 }
 
 func copyRoutes(routes runtime.Routes) runtime.Routes {

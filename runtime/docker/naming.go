@@ -43,6 +43,8 @@ const (
 	labelMessage   = "podyard.dev/message"
 	labelFallback  = "podyard.dev/message-from-log"
 	labelEphemeral = "podyard.dev/ephemeral"
+	// labelPublication is the runtime.Publication, as JSON.
+	labelPublication = "podyard.dev/publication"
 	// labelInfra names the instance on its infra image. It is a key of its own because containers inherit the labels of
 	// their image, and one that somebody else makes from ours is not ours.
 	labelInfra = "podyard.dev/infra-of"
@@ -52,14 +54,15 @@ const (
 
 // Roles, the values of labelRole.
 const (
-	roleSandbox   = "sandbox"
-	roleContainer = "container"
-	roleHolder    = "gateway-holder"
-	roleAgent     = "gateway-agent"
-	roleReaper    = "reaper"
-	roleNetwork   = "network"
-	roleVolume    = "volume"
-	roleCheck     = "check"
+	roleSandbox     = "sandbox"
+	roleContainer   = "container"
+	roleHolder      = "gateway-holder"
+	roleAgent       = "gateway-agent"
+	roleReaper      = "reaper"
+	rolePublication = "publication"
+	roleNetwork     = "network"
+	roleVolume      = "volume"
+	roleCheck       = "check"
 )
 
 // names makes the names and labels of one instance.

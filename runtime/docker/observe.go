@@ -38,7 +38,8 @@ func (e *Engine) State(ctx context.Context) (*runtime.State, error) {
 	if shared := e.ensured(); shared.ready() {
 		state.HostIP = shared.network.bridge.String()
 	}
-	state.Pods = podsOf(e.cache.all(), state.HostIP)
+	all := e.cache.all()
+	state.Pods, state.Publications = podsOf(all, state.HostIP), publicationsOf(all)
 	return state, nil
 }
 

@@ -10,6 +10,8 @@ import (
 
 	"github.com/docker/docker/api/types/container"
 	corev1 "k8s.io/api/core/v1"
+
+	"github.com/podyard/podyard/runtime"
 )
 
 // portTaken tells that a host port is in use: the first are Docker's words for a port that it has published itself, the
@@ -83,6 +85,11 @@ func describe(c container.Summary) string {
 	}
 	if namespace, pod, _ := podOf(c.Labels); pod != "" {
 		return fmt.Sprintf("pod %s/%s (container %s)", namespace, pod, name)
+	}
+	if label := c.Labels[labelPublication]; label != "" {
+		var p runtime.Publication
+		decodeJSON(label, &p)
+		return fmt.Sprintf("the publication of %s (container %s)", publicationName(p), name)
 	}
 	return "container " + name
 }

@@ -45,18 +45,23 @@ func (e *Engine) CreateSandbox(ctx context.Context, config runtime.SandboxConfig
 	if err != nil {
 		return "", fmt.Errorf("create %s: %w", object, err)
 	}
-	id, err := e.create(ctx, spec)
-	if cerrdefs.IsNotFound(err) && strings.Contains(err.Error(), "No such image") {
-		// Somebody pruned the image since Ensure made it.
-		if _, err := e.ensureInfra(ctx, func(string) {}); err != nil {
-			return "", err
-		}
-		id, err = e.create(ctx, spec)
-	}
+	id, err := e.createFromInfra(ctx, spec)
 	if err == nil {
 		e.keepFirst(id, files)
 	}
 	return id, wrap("create", object, err)
+}
+
+// createFromInfra makes the infra image once more if somebody has pruned it since Ensure.
+func (e *Engine) createFromInfra(ctx context.Context, s spec) (string, error) {
+	id, err := e.create(ctx, s)
+	if cerrdefs.IsNotFound(err) && strings.Contains(err.Error(), "No such image") {
+		if _, err := e.ensureInfra(ctx, func(string) {}); err != nil {
+			return "", err
+		}
+		return e.create(ctx, s)
+	}
+	return id, err
 }
 
 // checkRuntime refuses an OCI runtime that the engine does not know. It would say so itself only at the start.

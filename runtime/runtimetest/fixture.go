@@ -38,10 +38,13 @@ func newFixture(t *testing.T, h Harness) *fixture {
 	return f
 }
 
-// clear removes the pods of the namespace, also after a failure.
+// clear removes the publications and pods of the namespace, also after a failure.
 func (f *fixture) clear() {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(f.ctx), patience)
 	defer cancel()
+	if err := f.unpublishAll(ctx); err != nil {
+		f.Errorf("clean up: %v", err)
+	}
 	state, err := f.Runtime.State(ctx)
 	if err != nil {
 		f.Errorf("clean up: %v", err)

@@ -49,8 +49,10 @@ func names(f *fixture) {
 func teardown(f *fixture) {
 	other := f.Foreign(f.T)
 	f.fill("hello")
+	f.must(f.Runtime.Publish(f.ctx, f.publication("shop", f.freePorts(1)...)))
 	lines := f.tearDown(false)
 	f.reports(lines, "web")
+	f.reports(lines, "shop")
 	other.Check(f.T)
 
 	id := f.fill("")
@@ -88,6 +90,9 @@ func (f *fixture) tearDown(volumes bool) (lines []string) {
 	f.must(f.Runtime.Teardown(f.ctx, volumes, func(line string) { lines = append(lines, line) }))
 	if pods := f.state().Pods; len(pods) != 0 {
 		f.Errorf("Teardown leaves %+v", pods)
+	}
+	if list := f.state().Publications; len(list) != 0 {
+		f.Errorf("Teardown leaves %+v", list)
 	}
 	return lines
 }

@@ -29,13 +29,13 @@ func ensure(t *testing.T, h Harness) {
 // Checks returns what holds for every runtime, those that must be Alone last, and Teardown at the very end.
 func Checks() []Check {
 	return slices.Concat(sandboxChecks, containerChecks, statsChecks, messageChecks, volumeChecks, execChecks, streamChecks, logChecks, probeChecks,
-		imageChecks, watchChecks, crowdChecks, foreignChecks, routeChecks, setupChecks)
+		imageChecks, watchChecks, crowdChecks, foreignChecks, routeChecks, publishChecks, setupChecks)
 }
 
 // RealChecks returns what holds where containers are processes in a network: Run does not look as far as that.
 func RealChecks() []Check {
 	return slices.Concat(realMessageChecks, realNamespaceChecks, realSecurityChecks, realResourceChecks, realVolumeChecks, realStreamChecks,
-		realNetworkChecks, realServiceChecks)
+		realNetworkChecks, realServiceChecks, realPublishChecks)
 }
 
 // Run runs Checks on one instance, as many at once as -parallel allows. The harness's own cleanup removes the instance

@@ -44,7 +44,7 @@ func Main(args []string) int {
 // run carries out the steps and becomes the pause. It returns only on failure.
 func (c *config) run() error {
 	if c.hold {
-		return pause()
+		return Pause()
 	}
 	if err := c.writeResolvConf(resolvConf); err != nil {
 		return err
@@ -61,5 +61,5 @@ func (c *config) run() error {
 	if err := c.installReturnRoute(); err != nil {
 		fmt.Fprintln(os.Stderr, "podyard sandbox:", err)
 	}
-	return pause()
+	return Pause()
 }

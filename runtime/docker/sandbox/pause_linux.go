@@ -16,8 +16,8 @@ import (
 // pauseFile is where the pause goes on a host that lets nobody execute from a memfd (vm.memfd_noexec=2).
 const pauseFile = "/.pause"
 
-// pause replaces this process by the embedded pause. It returns only on failure.
-func pause() error {
+// Pause replaces this process by the embedded pause. It returns only on failure.
+func Pause() error {
 	memfd, err := memfile("pause", binary)
 	if err == nil {
 		err = execute(fmt.Sprintf("/proc/self/fd/%d", memfd))

@@ -14,6 +14,7 @@ import (
 
 	"github.com/podyard/podyard/cmd/podyard/hello"
 	"github.com/podyard/podyard/gateway"
+	"github.com/podyard/podyard/ingress"
 	"github.com/podyard/podyard/manifests"
 	"github.com/podyard/podyard/runtime/docker/reaper"
 	"github.com/podyard/podyard/runtime/docker/sandbox"
@@ -42,6 +43,8 @@ func inside(args []string) (code int, ok bool) {
 		return sandbox.Main(args[1:]), true
 	case "gateway":
 		return gateway.Main(args[1:]), true
+	case "ingress":
+		return ingress.Main(args[1:]), true
 	case "volume-swap":
 		return writer.Main(args[1:], os.Stderr), true
 	case "volume-touch":

@@ -32,6 +32,9 @@ type entry struct {
 	// setsUp: its process sets up volumes, and tells when it has.
 	setsUp bool
 
+	// Of the holder of the proxy for Ingresses; it has ports, too.
+	ingress *runtime.Published
+
 	// Of a container: the attempt, whose it is, which parts of volumes it mounts, and where its termination message is.
 	container *runtime.Container
 	sandbox   string

@@ -34,6 +34,9 @@ func decode(c container.InspectResponse, network string, old *entry) *entry {
 		en.messages = decodeMessages(c)
 		en.ports = decodePorts(c.HostConfig.PortBindings)
 		en.runtime = c.HostConfig.Runtime
+	case roleIngressHolder:
+		en.ingress = decodeIngress(c)
+		en.ports = decodePorts(c.HostConfig.PortBindings)
 	case roleContainer:
 		en.container = decodeContainer(c)
 		en.sandbox = c.Config.Labels[labelSandbox]

@@ -32,6 +32,7 @@ func (e *Engine) Ensure(ctx context.Context, progress func(string)) error {
 	if err := e.ensureGateway(ctx, progress); err != nil {
 		return err
 	}
+	e.resumeIngress(ctx, progress)
 	if err := e.removeChecks(ctx); err != nil {
 		return err
 	}

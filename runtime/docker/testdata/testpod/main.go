@@ -5,6 +5,7 @@ import (
 	"os"
 
 	"github.com/podyard/podyard/gateway"
+	"github.com/podyard/podyard/ingress"
 	"github.com/podyard/podyard/runtime/docker/reaper"
 	"github.com/podyard/podyard/runtime/docker/sandbox"
 	"github.com/podyard/podyard/runtime/docker/usage"
@@ -20,6 +21,8 @@ func main() {
 		os.Exit(sandbox.Main(args))
 	case "gateway":
 		os.Exit(gateway.Main(args))
+	case "ingress":
+		os.Exit(ingress.Main(args))
 	case "volume-swap":
 		os.Exit(writer.Main(args, os.Stderr))
 	case "volume-touch":

@@ -2,13 +2,14 @@ package gateway
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"net/netip"
 	"sync"
 	"time"
+
+	"github.com/podyard/podyard/wire"
 )
 
 // AgentOptions say where an agent serves. PodCIDR, ServiceCIDR and GatewayIP are required.
@@ -71,19 +72,13 @@ type agent struct {
 	// jobs are greetings and tables, carried out in order; probes run beside them.
 	jobs    chan request
 	probes  chan struct{}
-	answers chan []byte
+	answers *wire.Answers
 	// gone are addresses to which connections are to be ended.
 	gone chan netip.Addr
 }
 
-const (
-	// maxProbes bounds the probes under way; more wait for their turn.
-	maxProbes = 128
-	// maxAnswers bounds what waits to be read by a daemon. Nobody reads while none is attached.
-	maxAnswers = 1024
-	// inputRetry is the pause after the input's end, which may be the daemon's or the engine's and not for good.
-	inputRetry = time.Second
-)
+// maxProbes bounds the probes under way; more wait for their turn.
+const maxProbes = 128
 
 // Run serves until ctx ends, which is no error: first the table in the state file, then what daemons send on in.
 // Answers go to out. The end of in ends nothing. Run may return while a read of in is still under way.
@@ -107,7 +102,7 @@ func Run(ctx context.Context, opts AgentOptions, in io.Reader, out io.Writer) er
 	go a.read(ctx, in)
 	go a.work(ctx)
 	go a.disconnect(ctx)
-	go a.write(ctx, out)
+	go a.answers.Write(ctx, out)
 	select {
 	case <-ctx.Done():
 		return nil
@@ -136,7 +131,7 @@ func newAgent(opts AgentOptions) (*agent, error) {
 		table:    Table{Domain: DefaultDomain},
 		jobs:     make(chan request, 16),
 		probes:   make(chan struct{}, maxProbes),
-		answers:  make(chan []byte, maxAnswers),
+		answers:  wire.NewAnswers(opts.Log),
 		gone:     make(chan netip.Addr, maxGone),
 	}, nil
 }
@@ -217,20 +212,14 @@ func (a *agent) apply(ctx context.Context, table Table) error {
 
 // read takes requests from in until ctx ends.
 func (a *agent) read(ctx context.Context, in io.Reader) {
-	lines := newLineReader(in, maxLine)
-	for ctx.Err() == nil {
-		line, err := lines.next()
-		if err != nil {
-			sleep(ctx, inputRetry)
-			continue
-		}
+	wire.Listen(ctx, in, func(line []byte) {
 		r, err := decodeRequest(line)
 		if err != nil {
-			a.log.Warn("ignore input", "bytes", len(line), "err", errNoMessage)
-			continue
+			a.log.Warn("ignore input", "bytes", len(line), "err", wire.ErrNoMessage)
+			return
 		}
 		a.dispatch(ctx, r)
-	}
+	})
 }
 
 // dispatch queues a request. It waits while the queue is full.
@@ -241,7 +230,7 @@ func (a *agent) dispatch(ctx context.Context, r request) {
 		return
 	case r.Gone != nil:
 		a.noteGone(*r.Gone)
-		a.answer(response{ID: r.ID})
+		a.answers.Add(response{ID: r.ID})
 		return
 	}
 	select {
@@ -255,7 +244,7 @@ func (a *agent) work(ctx context.Context) {
 	for {
 		select {
 		case r := <-a.jobs:
-			a.answer(a.do(ctx, r))
+			a.answers.Add(a.do(ctx, r))
 		case <-ctx.Done():
 			return
 		}
@@ -273,7 +262,7 @@ func (a *agent) do(ctx context.Context, r request) response {
 	}
 	err := a.apply(ctx, *r.Apply)
 	if err == nil {
-		err = writeState(a.opts.StateFile, *r.Apply)
+		err = wire.WriteState(a.opts.StateFile, *r.Apply)
 	}
 	if err != nil {
 		a.log.Error("apply table", "err", err)
@@ -291,35 +280,7 @@ func (a *agent) probe(ctx context.Context, r request) {
 	}
 	defer func() { <-a.probes }()
 	answer := r.Probe.run(ctx)
-	a.answer(response{ID: r.ID, Probe: &answer})
-}
-
-// answer queues a response. It is dropped when nobody has read for long: who asked is gone.
-func (a *agent) answer(r response) {
-	line, err := encode(r)
-	if err != nil {
-		a.log.Error("encode answer", "err", err)
-		return
-	}
-	select {
-	case a.answers <- line:
-	default:
-		a.log.Warn("drop answer that nobody reads")
-	}
-}
-
-// write sends the queued responses. It may block while no daemon is attached, and nothing else does with it.
-func (a *agent) write(ctx context.Context, out io.Writer) {
-	for {
-		select {
-		case line := <-a.answers:
-			if _, err := out.Write(line); err != nil && !errors.Is(err, io.ErrClosedPipe) {
-				a.log.Error("write answer", "err", err)
-			}
-		case <-ctx.Done():
-			return
-		}
-	}
+	a.answers.Add(response{ID: r.ID, Probe: &answer})
 }
 
 // sleep waits for d or until ctx ends.

@@ -5,7 +5,8 @@
 // kernel does the latter by itself (nftables), so neither a dead daemon nor a dead agent interrupts it; where the kernel
 // cannot, a proxy in this process does.
 //
-// Two halves meet at the protocol in message.go. The agent half is Main and Run, inside the gateway's network namespace:
+// Two halves meet at the protocol in message.go, which package wire carries. The agent half is Main and Run, inside the
+// gateway's network namespace:
 // table → rules (rules.go) → balancer (nft_linux.go or proxy.go), table → zone (zone.go) → resolver (dns.go). The daemon
 // half is Client, over whatever stream reaches the agent. An agent that starts without a daemon serves the table in its
 // state file.

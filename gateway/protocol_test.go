@@ -16,6 +16,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/podyard/podyard/wire"
 )
 
 // recorder is a balancer that keeps what it was told, and fails on demand.
@@ -62,14 +64,14 @@ func newEngine(t *testing.T, stateFile string) *engine {
 		hello:    Hello{Version: "v1", Backend: "recorder"},
 		balancer: e.balancer, resolver: newResolver(AgentOptions{}, newForwarder(nil)),
 		table: Table{Domain: DefaultDomain}, jobs: make(chan request, 16),
-		probes: make(chan struct{}, maxProbes), answers: make(chan []byte, maxAnswers),
+		probes: make(chan struct{}, maxProbes), answers: wire.NewAnswers(slog.New(slog.DiscardHandler)),
 	}
 	e.agent.restore(t.Context())
 	var in *io.PipeReader
 	in, e.stdin = io.Pipe()
 	go e.agent.read(t.Context(), in)
 	go e.agent.work(t.Context())
-	go e.agent.write(t.Context(), e)
+	go e.agent.answers.Write(t.Context(), e)
 	t.Cleanup(func() { in.Close() })
 	return e
 }
@@ -153,7 +155,7 @@ func TestDaemonsComeAndGoInTheMiddleOfALine(t *testing.T) {
 	if err := e.client(t).Apply(soon(t), dnsTable()); err != nil {
 		t.Fatal(err)
 	}
-	whole, err := encode(request{ID: "dead-1", Apply: &Table{}})
+	whole, err := wire.Encode(request{ID: "dead-1", Apply: &Table{}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -233,7 +235,7 @@ func TestHugeTableFitsOneLine(t *testing.T) {
 		s.Name = fmt.Sprintf("db-%d", i)
 		table.Services = append(table.Services, s)
 	}
-	if line, _ := encode(table); len(line) < 1<<20 {
+	if line, _ := wire.Encode(table); len(line) < 1<<20 {
 		t.Fatalf("only %d bytes", len(line))
 	}
 	if err := c.Apply(soon(t), table); err != nil {
@@ -280,7 +282,7 @@ func cancelled(t *testing.T) context.Context {
 
 func TestEndOfInputEndsNothing(t *testing.T) {
 	// The reader ends, then goes on, as a pipe does whose writer was replaced.
-	hello, _ := encode(request{ID: "x-1", Hello: &helloRequest{}})
+	hello, _ := wire.Encode(request{ID: "x-1", Hello: &helloRequest{}})
 	in := io.MultiReader(strings.NewReader(`{"id":"x-0","hel`), &endsOnce{next: bytes.NewReader(append([]byte("\n"), hello...))})
 	e := newEngine(t, "")
 	out := make(chan []byte, 1)
@@ -290,7 +292,7 @@ func TestEndOfInputEndsNothing(t *testing.T) {
 	go e.agent.read(t.Context(), in)
 	select {
 	case line := <-out:
-		if r, err := decodeResponse(line); err != nil || r.ID != "x-1" || r.Hello == nil {
+		if r, err := wire.DecodeAnswer[response](line); err != nil || r.ID != "x-1" || r.Hello == nil {
 			t.Errorf("%s, %v", line, err)
 		}
 	case <-time.After(10 * time.Second):
@@ -346,18 +348,6 @@ func TestStateThatCannotBeWrittenIsAnError(t *testing.T) {
 	}
 }
 
-func TestLinesTooLongArePassedOver(t *testing.T) {
-	lines := newLineReader(strings.NewReader("short\n"+strings.Repeat("x", 300<<10)+"\n\n \nnext\r\nhalf"), 1<<10)
-	for _, want := range []string{"short", "next"} {
-		if line, err := lines.next(); err != nil || string(line) != want {
-			t.Errorf("%q, %v", line, err)
-		}
-	}
-	if line, err := lines.next(); !errors.Is(err, io.EOF) {
-		t.Errorf("%q, %v", line, err)
-	}
-}
-
 func TestFlagsAreChecked(t *testing.T) {
 	good := []string{"--ip=10.77.0.2", "--pod-cidr=10.77.64.0/18", "--service-cidr=10.77.192.0/18"}
 	if opts, err := parse(append(good, "--upstream=192.0.2.1", "--upstream=192.0.2.2:54", "--state=/s")); err != nil ||
@@ -386,7 +376,7 @@ func FuzzRequest(f *testing.F) {
 	f.Fuzz(func(t *testing.T, line []byte) {
 		r, err := decodeRequest(line)
 		if err != nil {
-			if !errors.Is(err, errNoMessage) {
+			if !errors.Is(err, wire.ErrNoMessage) {
 				t.Errorf("error %v", err)
 			}
 			return

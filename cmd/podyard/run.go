@@ -120,8 +120,12 @@ func runDaemon(ctx context.Context, g *global, o *runOptions, log *slog.Logger, 
 	if err := g.recordInstance(o.instance); err != nil {
 		return err
 	}
+	settings, err := o.ingress.settings()
+	if err != nil {
+		return err
+	}
 	engine, err := docker.New(ctx, docker.Options{
-		Instance: o.instance, CIDR: o.network, Logger: log,
+		Instance: o.instance, CIDR: o.network, Logger: log, Ingress: settings,
 		PidsLimit: o.podPidsLimit, SeccompProfileRoot: cmp.Or(o.seccompProfileRoot, filepath.Join(g.dataDir, "seccomp")),
 	})
 	if err != nil {

@@ -30,8 +30,10 @@ type Options struct {
 	NodeLabels map[string]string
 	// HTTPPort and HTTPSPort are the host's ports for Ingresses; 0 for none.
 	HTTPPort, HTTPSPort int32
-	Renderer            *manifests.Renderer
-	Log                 *slog.Logger
+	// ExternalIPs are as reconcile.Options has them.
+	ExternalIPs func(hostIP string) []string
+	Renderer    *manifests.Renderer
+	Log         *slog.Logger
 	// Version, Instance, DataDir, Engine and Gateway are shown on the status page.
 	Version, Instance, DataDir string
 	Engine                     func() (name, version string)
@@ -104,7 +106,8 @@ func New(options Options) *Deployer {
 		trigger: make(chan struct{}, 1), rounds: make(chan reconcile.Status, 1),
 	}
 	d.reconciler = reconcile.New(options.Runtime, reconcile.Options{
-		NodeLabels: options.NodeLabels, HTTPPort: options.HTTPPort, HTTPSPort: options.HTTPSPort, Log: options.Log, Notes: options.Store, Record: d.record, Changed: d.round,
+		NodeLabels: options.NodeLabels, ExternalIPs: options.ExternalIPs, HTTPPort: options.HTTPPort, HTTPSPort: options.HTTPSPort,
+		Log: options.Log, Notes: options.Store, Record: d.record, Changed: d.round,
 	})
 	return d
 }

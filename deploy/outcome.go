@@ -7,7 +7,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 
 	"github.com/podyard/podyard/history"
 	"github.com/podyard/podyard/reconcile"
@@ -119,7 +119,7 @@ func pending(o *plan.ObjectStatus) bool {
 	case "PersistentVolumeClaim":
 		return o.Summary["status"] == string(corev1.ClaimPending)
 	case "Service", "Ingress":
-		return slices.ContainsFunc(o.Conditions, func(c metav1.Condition) bool { return c.Type == corev1.LoadBalancerPortsError })
+		return meta.IsStatusConditionTrue(o.Conditions, corev1.LoadBalancerPortsError)
 	}
 	return o.Pod != nil && o.Pod.Phase == corev1.PodPending && slices.ContainsFunc(o.Pod.Conditions, func(c corev1.PodCondition) bool {
 		return c.Type == corev1.PodScheduled && c.Status == corev1.ConditionFalse

@@ -20,8 +20,10 @@ func TestWhatOnlyWaitsIsNotCalledFailed(t *testing.T) {
 	placed := of("Pod", plan.Stalled, &corev1.PodStatus{Phase: corev1.PodFailed}, "")
 	waiting, claim := of("Pod", plan.Stalled, unplaced, ""), of("PersistentVolumeClaim", plan.Stalled, nil, "Pending")
 	lost, web := of("PersistentVolumeClaim", plan.Stalled, nil, "Lost"), of("Deployment", plan.Reconciling, nil, "")
-	taken := of("Ingress", plan.Stalled, nil, "")
-	taken.Conditions = []metav1.Condition{{Type: corev1.LoadBalancerPortsError, Status: metav1.ConditionTrue}}
+	unpublished, unaddressed := of("Service", plan.Stalled, nil, ""), of("Service", plan.Stalled, nil, "")
+	shut := of("Ingress", plan.Stalled, nil, "")
+	unpublished.Conditions = []metav1.Condition{{Type: corev1.LoadBalancerPortsError, Status: metav1.ConditionTrue}}
+	shut.Conditions = unpublished.Conditions
 	for _, c := range []struct {
 		name    string
 		objects []plan.ObjectStatus
@@ -32,8 +34,10 @@ func TestWhatOnlyWaitsIsNotCalledFailed(t *testing.T) {
 		{"nothing", nil, history.Ready, "", false},
 		{"a pod that cannot be placed", []plan.ObjectStatus{web, waiting}, history.Failed, "Pod default/a: why", true},
 		{"a claim that is not bound", []plan.ObjectStatus{claim, waiting, web}, history.Failed, "PersistentVolumeClaim default/a: why", true},
-		{"a port that another program has", []plan.ObjectStatus{taken, web}, history.Failed, "Ingress default/a: why", true},
+		{"Ingresses whose port somebody else has", []plan.ObjectStatus{shut, web}, history.Failed, "Ingress default/a: why", true},
 		{"a claim that has lost its volume", []plan.ObjectStatus{waiting, lost}, history.Failed, "PersistentVolumeClaim default/a: why", false},
+		{"a Service whose port somebody else has", []plan.ObjectStatus{unpublished, web}, history.Failed, "Service default/a: why", true},
+		{"a Service without an address", []plan.ObjectStatus{unpublished, unaddressed}, history.Failed, "Service default/a: why", false},
 		{"a pod that failed", []plan.ObjectStatus{claim, placed}, history.Failed, "Pod default/a: why", false},
 		{"a rollout", []plan.ObjectStatus{web}, history.Applying, "Deployment default/a: why", false},
 	} {

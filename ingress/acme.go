@@ -23,7 +23,7 @@ const (
 	// challengePath is that of RFC 8555, 8.3; challengeProtocol the ALPN of RFC 8737.
 	challengePath     = "/.well-known/acme-challenge/"
 	challengeProtocol = "acme-tls/1"
-	// loading is how long a new Config may wait for certificates that are on disk.
+	// loading is how long an agent that starts waits for certificates that are on disk.
 	loading = 5 * time.Second
 )
 
@@ -78,11 +78,17 @@ func newAutomatic(ctx context.Context, dir string, log *slog.Logger) *automatic 
 	return a
 }
 
-// set has certificates obtained for these hosts and no others. It returns when those on disk are loaded.
-func (a *automatic) set(hosts []string, settings ACME) {
+// set has certificates obtained for these hosts and no others. With wait it returns when those on disk are loaded.
+func (a *automatic) set(hosts []string, settings ACME, wait bool) {
 	added, removed := a.compare(hosts, settings)
 	a.cache.RemoveManaged(removed)
-	a.manage(added, settings)
+	if loaded := a.manage(added, settings); wait {
+		select {
+		case <-loaded:
+		case <-time.After(loading):
+		case <-a.life.Done():
+		}
+	}
 }
 
 // compare takes over the hosts and tells what is new and what is not wanted any more. The cache must not be called while mu is
@@ -123,11 +129,13 @@ func obstacle(host string, settings ACME) string {
 	return ""
 }
 
-// manage begins with new hosts. What is on disk is loaded before it returns; the rest goes on by itself.
-func (a *automatic) manage(hosts []string, settings ACME) {
+// manage begins with new hosts. The channel is closed when what is on disk is loaded; the rest goes on by itself.
+func (a *automatic) manage(hosts []string, settings ACME) (done chan struct{}) {
+	done = make(chan struct{})
 	hosts = slices.DeleteFunc(hosts, func(host string) bool { return obstacle(host, settings) != "" })
 	if len(hosts) == 0 {
-		return
+		close(done)
+		return done
 	}
 	roots, err := trustedRoots(settings.Roots)
 	var loaded sync.WaitGroup
@@ -143,13 +151,11 @@ func (a *automatic) manage(hosts []string, settings ACME) {
 			}
 		})
 	}
-	done := make(chan struct{})
-	go func() { loaded.Wait(); close(done) }()
-	select {
-	case <-done:
-	case <-time.After(loading):
-	case <-a.life.Done():
-	}
+	go func() {
+		loaded.Wait()
+		close(done)
+	}()
+	return done
 }
 
 // begin makes the configuration of a host.

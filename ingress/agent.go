@@ -117,7 +117,7 @@ func (a *agent) restore() {
 		return
 	}
 	a.noteFile()
-	a.apply(config)
+	a.apply(config, true)
 }
 
 // noteFile tells whether the state file is another than before.
@@ -144,10 +144,11 @@ func (a *agent) follow() {
 	}
 }
 
-// apply puts a Config in force: requests that come from now on follow it. No connection is touched.
-func (a *agent) apply(config Config) {
+// apply puts a Config in force: requests that come from now on follow it. No connection is touched. With wait, certificates that
+// were obtained before are there when it returns.
+func (a *agent) apply(config Config, wait bool) {
 	problems := a.proxy.serveConfig(config)
-	a.automatic.set(a.proxy.router.Load().automatic, config.Settings.ACME)
+	a.automatic.set(a.proxy.router.Load().automatic, config.Settings.ACME, wait)
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.hello.Digest, a.hello.Ingresses, a.hello.Problems = config.Digest(), config.Ingresses, nil
@@ -203,7 +204,7 @@ func (a *agent) do(r request) response {
 		hello := a.greeting()
 		return response{ID: r.ID, Hello: &hello}
 	}
-	a.apply(*r.Apply)
+	a.apply(*r.Apply, false)
 	if err := wire.WriteState(a.opts.StateFile, *r.Apply); err != nil {
 		a.log.Error("keep Ingresses", "err", err)
 		return response{ID: r.ID, Error: err.Error()}

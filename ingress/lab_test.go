@@ -132,7 +132,7 @@ func (l *lab) dial(ctx context.Context, network, address string) (net.Conn, erro
 // apply puts the world as it is in force.
 func (l *lab) apply() {
 	l.settings.HTTPPort, l.settings.HTTPSPort = 80, 443
-	l.agent.apply(l.config())
+	l.agent.apply(l.config(), true)
 }
 
 // get fetches a URL and returns the status and the body.

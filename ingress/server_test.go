@@ -92,12 +92,12 @@ func TestPlainHTTPIsSentToTLSWhereThereIsTLS(t *testing.T) {
 	}
 	config := l.config()
 	config.Settings.HTTPSPort = 8443
-	l.agent.apply(config)
+	l.agent.apply(config, true)
 	if got := l.send("GET", "http://secure.test/x").Header.Get("Location"); got != "https://secure.test:8443/x" {
 		t.Errorf("at another port of the host: %s", got)
 	}
 	config.Settings.HTTPSPort = 0
-	l.agent.apply(config)
+	l.agent.apply(config, true)
 	if status, _ := l.get("http://secure.test/x"); status != 200 {
 		t.Errorf("where TLS is not published: %d", status)
 	}

@@ -14,7 +14,7 @@ import (
 	"github.com/podyard/podyard/runtime"
 )
 
-// tell records what the plan and the probes say of pods and autoscalers, each thing once for as long as it holds. The words are
+// tell records what the plan and the probes say of pods, autoscalers and Services, each thing once for as long as it holds. The words are
 // upstream's: those of the scheduler, of the kubelet's image and pod workers, of its prober, and of the autoscaler.
 func (r *Reconciler) tell(objects []plan.ObjectStatus, state *runtime.State) {
 	now := map[string]Event{}
@@ -28,6 +28,8 @@ func (r *Reconciler) tell(objects []plan.ObjectStatus, state *runtime.State) {
 			autoscalerHappenings(o, now)
 		case o.Kind == "CronJob":
 			cronHappenings(o, now)
+		case o.Kind == "Service":
+			serviceHappenings(o, now)
 		}
 	}
 	for i := range state.Pods {
@@ -104,6 +106,14 @@ func cronHappenings(o *plan.ObjectStatus, out map[string]Event) {
 		if c.Reason == "JobAlreadyActive" {
 			e.Type = corev1.EventTypeNormal
 		}
+		out[strings.Join([]string{e.Object, e.Reason, e.Message}, "\x00")] = e
+	}
+}
+
+// serviceHappenings are that a Service waits for ports of the host, for as long as it does for the same reason.
+func serviceHappenings(o *plan.ObjectStatus, out map[string]Event) {
+	for _, c := range o.Conditions {
+		e := Event{Type: corev1.EventTypeWarning, Reason: c.Reason, Object: o.Ref.String(), Message: c.Message}
 		out[strings.Join([]string{e.Object, e.Reason, e.Message}, "\x00")] = e
 	}
 }

@@ -26,7 +26,10 @@ type Options struct {
 	NodeLabels map[string]string
 	// HTTPPort and HTTPSPort are the host's ports for Ingresses; 0 for none.
 	HTTPPort, HTTPSPort int32
-	Log                 *slog.Logger
+	// ExternalIPs says at which addresses clients outside reach the host's ports; hostIP is its address as pods see it. Nil, or
+	// none, means that nobody knows.
+	ExternalIPs func(hostIP string) []string
+	Log         *slog.Logger
 	// Notes outlive the daemon; without them they are kept in memory.
 	Notes Notes
 	// Record is told of everything worth an event. It must not block.
@@ -268,6 +271,9 @@ func (r *Reconciler) observe(ctx context.Context, desired *manifests.Set) (*runt
 	}
 	if err := r.lookUpImages(ctx, desired, state); err != nil {
 		return nil, err
+	}
+	if r.options.ExternalIPs != nil {
+		state.ExternalIPs = r.options.ExternalIPs(state.HostIP)
 	}
 	r.prober.overlay(state)
 	r.overlay(state, look)

@@ -52,6 +52,7 @@ func (s *simulation) converge() {
 		add(final, "Pod", name, pod)
 	}
 	s.addFronts(final, goodPorts, true)
+	s.addDoors(final)
 	release := s.engine.HoldPort(lastPort, corev1.ProtocolTCP)
 	s.deploy(final)
 	s.settle()
@@ -60,6 +61,7 @@ func (s *simulation) converge() {
 	release()
 	time.Sleep(time.Minute)
 	s.checkPublished(final, 0)
+	s.checkDoors(final)
 	final = withConfig(final, "changed")
 	s.deploy(final)
 	time.Sleep(time.Minute)
@@ -71,6 +73,7 @@ func (s *simulation) converge() {
 	s.settle()
 	s.checkFinal(final)
 	s.checkPublished(final, 0)
+	s.checkDoors(final)
 }
 
 // lastPort is one of goodPorts that no commit before has asked for, so that it is free.

@@ -66,7 +66,7 @@ func (s *simulation) front(name string, port, nodePort int32) *corev1.Service {
 
 // holdPort lets a program outside have a port for a while, if it is free.
 func (s *simulation) holdPort() {
-	port := rapid.SampledFrom([]int32{80, 81, 30080, 30081}).Draw(s.T, "held")
+	port := rapid.SampledFrom([]int32{80, 81, simHTTPPort, 30080, 30081}).Draw(s.T, "held")
 	if s.portOwner(s.engine.Truth(), runtime.PublishedPort{Protocol: corev1.ProtocolTCP, HostPort: port}) != "" {
 		return
 	}
@@ -204,6 +204,9 @@ func (s *simulation) checkPublished(set *manifests.Set, held int32) {
 	state := s.engine.Truth()
 	seen := map[string]bool{}
 	for _, have := range state.Publications {
+		if have.Namespace == "" {
+			continue // of the Ingresses
+		}
 		seen[have.Name] = true
 		o := set.Find("Service", have.Namespace, have.Name)
 		switch {

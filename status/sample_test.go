@@ -91,7 +91,13 @@ func sampleObjects() []Object {
 			"status": "Bound", "volume": "podyard_shop_claim_shop_reports", "capacity": "1Gi", "accessModes": "RWO"}},
 		{Ref: Ref{"Service", "shop", "web"}, Health: Ready, Summary: map[string]string{"clusterIP": "10.89.192.7", "ports": "80/TCP", "endpoints": "2"}},
 		{Ref: Ref{"HorizontalPodAutoscaler", "shop", "web"}, Health: Unsupported, Message: "autoscaling needs metrics that Podyard does not collect"},
-		{Ref: Ref{"Service", "monitoring", "probe"}, Health: Ready, Summary: map[string]string{"clusterIP": "10.89.192.9", "ports": "9115/TCP"}},
+		{Ref: Ref{"Service", "monitoring", "probe"}, Health: Ready, Summary: map[string]string{"type": "NodePort", "clusterIP": "10.89.192.9", "ports": "9115:30115/TCP",
+			"published": "0.0.0.0:30115 → 9115/TCP"}},
+		{Ref: Ref{"Service", "monitoring", "front"}, Health: Ready, Summary: map[string]string{"type": "LoadBalancer", "clusterIP": "10.89.192.8",
+			"ports": "80/TCP", "published": "0.0.0.0:80 → 80/TCP", "externalIP": "203.0.113.7"}},
+		{Ref: Ref{"Service", "monitoring", "store"}, Health: Ready, Summary: map[string]string{"type": "ExternalName", "externalName": "store.example.org"}},
+		{Ref: Ref{"Ingress", "monitoring", "front"}, Health: Ready, Summary: map[string]string{"class": "nginx", "hosts": "status.example.org,example.org",
+			"address": "203.0.113.7", "ports": "8080,8443"}},
 	}
 }
 

@@ -173,13 +173,39 @@ func writeObjects(w io.Writer, s Snapshot, _ time.Time) error {
 		for _, o := range group.Objects {
 			name := strings.Repeat("  ", o.Depth) + o.Kind + " " + o.Name
 			message := o.Message
-			if volume := o.Summary["volume"]; message == "" && volume != "" {
-				message = "volume " + volume
+			if message == "" {
+				message = factOf(o.Summary)
 			}
 			t.row(cmp.Or(o.Namespace, "-"), name, string(o.Health), cmp.Or(o.Ready, "-"), message)
 		}
 	}
 	return t.printBelow(w, "")
+}
+
+// factOf is what one wants to know of an object that needs no message: where it is.
+func factOf(summary map[string]string) string {
+	switch volume, published, target := summary["volume"], summary["published"], summary["externalName"]; {
+	case volume != "":
+		return "volume " + volume
+	case summary["hosts"] != "":
+		return servedAt(summary)
+	case published != "" && summary["externalIP"] != "":
+		return fmt.Sprintf("published at %s (external address %s)", published, summary["externalIP"])
+	case published != "":
+		return "published at " + published
+	case target != "":
+		return "leads to " + target
+	}
+	return ""
+}
+
+// servedAt is which hosts an Ingress serves, and where.
+func servedAt(summary map[string]string) string {
+	out := "serves " + summary["hosts"]
+	if summary["ports"] != "" {
+		out += fmt.Sprintf(" at %s, ports %s", summary["address"], summary["ports"])
+	}
+	return out
 }
 
 func writePods(w io.Writer, s Snapshot, now time.Time) error {

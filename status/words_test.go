@@ -130,15 +130,15 @@ func TestCleanedDoesNotTouchTheOriginal(t *testing.T) {
 
 func TestTheFilterNarrowsObjectsAndPods(t *testing.T) {
 	for query, want := range map[string]string{
-		"namespace=monitoring":       "probe |",
+		"namespace=monitoring":       "probe front store front |",
 		"kind=Deployment":            "web cache |",
 		"kind=Pod":                   "| cache-5c4d7-aa8bb cache-7d9f8-x2x9c import-x7k2p report-5f6d7-b8c9d web-5d4f8-2m7rt web-5d4f8-q9w3e",
 		"health=Stalled":             "cache-7d9f8 | cache-7d9f8-x2x9c report-5f6d7-b8c9d",
 		"text=CACHE:8":               "cache | cache-7d9f8-x2x9c",
-		"text=10.89.192":             "probe web |",
+		"text=10.89.192":             "probe front web |",
 		"text=+SHIPPER+":             "| web-5d4f8-2m7rt web-5d4f8-q9w3e",
 		"kind=Service&namespace=no":  "|",
-		"health=Ready&kind=Service":  "probe web |",
+		"health=Ready&kind=Service":  "probe front store web |",
 		"text=replicaset+shop/cache": "cache-7d9f8 cache-5c4d7 | cache-5c4d7-aa8bb cache-7d9f8-x2x9c",
 	} {
 		values, err := url.ParseQuery(query)

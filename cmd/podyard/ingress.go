@@ -1,12 +1,15 @@
 package main
 
 import (
+	"crypto/x509"
 	"fmt"
 	"net/netip"
 	"net/url"
 	"os"
 
 	"github.com/spf13/pflag"
+
+	"github.com/podyard/podyard/ingress"
 )
 
 // ingressOptions are the flags of run about Ingresses.
@@ -33,37 +36,40 @@ func (o *ingressOptions) check() error {
 	if o.httpPort == o.httpsPort && o.httpPort != 0 {
 		return fmt.Errorf("--http-port and --https-port are both %d: choose two ports, or 0 for one of them", o.httpPort)
 	}
-	if _, err := o.proxies(); err != nil {
-		return err
-	}
-	if u, err := url.Parse(o.acme.directory); o.acme.directory != "" && (err != nil || u.Scheme != "https" || u.Host == "") {
-		return fmt.Errorf("--acme-directory %s: must be a URL with https://", o.acme.directory)
-	}
-	_, err := o.acme.roots()
+	_, err := o.settings()
 	return err
 }
 
-// proxies are the ranges of --trusted-proxies.
-func (o *ingressOptions) proxies() ([]netip.Prefix, error) {
-	var out []netip.Prefix
+// settings are what the proxy is told; its ports come with the publication.
+func (o *ingressOptions) settings() (ingress.Settings, error) {
+	var out ingress.Settings
 	for _, text := range o.trustedProxies {
 		prefix, err := netip.ParsePrefix(text)
 		if err != nil {
-			return nil, fmt.Errorf("--trusted-proxies %s: must be a range of addresses, as 10.0.0.0/8", text)
+			return out, fmt.Errorf("--trusted-proxies %s: must be a range of addresses, as 10.0.0.0/8", text)
 		}
-		out = append(out, prefix.Masked())
+		out.TrustedProxies = append(out.TrustedProxies, prefix.Masked().String())
 	}
-	return out, nil
+	acme, err := o.acme.settings()
+	out.ACME = acme
+	return out, err
 }
 
-// roots are the contents of --acme-ca.
-func (o *acmeOptions) roots() ([]byte, error) {
+func (o *acmeOptions) settings() (ingress.ACME, error) {
+	out := ingress.ACME{Directory: o.directory, Email: o.email, Agreed: o.email != ""}
+	if u, err := url.Parse(o.directory); o.directory != "" && (err != nil || u.Scheme != "https" || u.Host == "") {
+		return out, fmt.Errorf("--acme-directory %s: must be a URL with https://", o.directory)
+	}
 	if o.ca == "" {
-		return nil, nil
+		return out, nil
 	}
-	text, err := os.ReadFile(o.ca)
+	roots, err := os.ReadFile(o.ca)
 	if err != nil {
-		return nil, fmt.Errorf("--acme-ca: %w", err)
+		return out, fmt.Errorf("--acme-ca: %w", err)
 	}
-	return text, nil
+	if !x509.NewCertPool().AppendCertsFromPEM(roots) {
+		return out, fmt.Errorf("--acme-ca %s: holds no certificate in PEM", o.ca)
+	}
+	out.Roots = roots
+	return out, nil
 }

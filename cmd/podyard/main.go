@@ -14,6 +14,7 @@ import (
 
 	"github.com/podyard/podyard/cmd/podyard/hello"
 	"github.com/podyard/podyard/gateway"
+	"github.com/podyard/podyard/ingress"
 	"github.com/podyard/podyard/manifests"
 	"github.com/podyard/podyard/runtime/docker/publisher"
 	"github.com/podyard/podyard/runtime/docker/reaper"
@@ -45,6 +46,8 @@ func inside(args []string) (code int, ok bool) {
 		return gateway.Main(args[1:]), true
 	case "publish":
 		return publisher.Main(args[1:]), true
+	case "ingress":
+		return ingress.Main(args[1:]), true
 	case "volume-swap":
 		return writer.Main(args[1:], os.Stderr), true
 	case "volume-touch":

@@ -35,6 +35,7 @@ type runOptions struct {
 	instance, network          string
 	interval                   time.Duration
 	nodeLabels                 map[string]string
+	externalIPs                []string
 	podPidsLimit               int64
 	seccompProfileRoot         string
 	ingress                    ingressOptions
@@ -51,7 +52,7 @@ func newRun(g *global) *cobra.Command {
   podyard run --repo ./shop`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			if err := checkNodeLabels(o.nodeLabels); err != nil {
+			if err := cmp.Or(checkNodeLabels(o.nodeLabels), checkExternalIPs(o.externalIPs)); err != nil {
 				return err
 			}
 			if err := errors.Join(o.ingress.check(), o.guard.check()); err != nil {
@@ -70,6 +71,7 @@ func newRun(g *global) *cobra.Command {
 	flags.StringVar(&o.instance, "instance", defaultInstance, "name that marks everything this daemon makes on the engine")
 	flags.StringVar(&o.network, "pod-network", "", "address range of the pods, as 10.89.0.0/16 (default: the first free one)")
 	flags.StringToStringVar(&o.nodeLabels, "node-label", nil, "label of this host for nodeSelector and node affinity, as disk=ssd; may be repeated")
+	flags.StringSliceVar(&o.externalIPs, "external-ip", nil, "address at which clients reach this host, shown for Services of type LoadBalancer; may be repeated (default: that of the interface which leads out)")
 	flags.Int64Var(&o.podPidsLimit, "pod-pids-limit", 0, "most processes that a container may have; 0 for no limit")
 	flags.StringVar(&o.seccompProfileRoot, "seccomp-profile-root", "", "directory of the seccomp profiles of type Localhost (default: seccomp in the data directory)")
 	o.ingress.addTo(flags)
@@ -120,8 +122,12 @@ func runDaemon(ctx context.Context, g *global, o *runOptions, log *slog.Logger, 
 	if err := g.recordInstance(o.instance); err != nil {
 		return err
 	}
+	settings, err := o.ingress.settings()
+	if err != nil {
+		return err
+	}
 	engine, err := docker.New(ctx, docker.Options{
-		Instance: o.instance, CIDR: o.network, Logger: log,
+		Instance: o.instance, CIDR: o.network, Logger: log, Ingress: settings,
 		PidsLimit: o.podPidsLimit, SeccompProfileRoot: cmp.Or(o.seccompProfileRoot, filepath.Join(g.dataDir, "seccomp")),
 	})
 	if err != nil {
@@ -135,7 +141,7 @@ func runDaemon(ctx context.Context, g *global, o *runOptions, log *slog.Logger, 
 	defer stop()
 	deployer := deploy.New(deploy.Options{
 		Name: "default", Path: cleanPath(o.path), Branch: o.branch, Interval: o.interval,
-		Source: source, Store: store, Runtime: engine, NodeLabels: o.nodeLabels, Renderer: manifests.NewRenderer(manifests.RendererOptions{}), Log: log,
+		Source: source, Store: store, Runtime: engine, NodeLabels: o.nodeLabels, ExternalIPs: externalIPs(o.externalIPs, os.Getenv("DOCKER_HOST")), Renderer: manifests.NewRenderer(manifests.RendererOptions{}), Log: log,
 		HTTPPort: int32(o.ingress.httpPort), HTTPSPort: int32(o.ingress.httpsPort),
 		Version: version(), Instance: o.instance, DataDir: g.dataDir, Engine: engine.Version, Gateway: gatewayOf(engine),
 		OnFailure: deploy.OnFailure(o.guard.onFailure), MaxDeletions: o.guard.maxDeletions, Stop: stop,

@@ -34,6 +34,8 @@ type entry struct {
 
 	// Of a publication; it has ports, too.
 	publication *publication
+	// Of the holder of the proxy for Ingresses; it has ports, too.
+	ingress *runtime.Published
 
 	// Of a container: the attempt, whose it is, which parts of volumes it mounts, and where its termination message is.
 	container *runtime.Container

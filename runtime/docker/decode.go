@@ -37,6 +37,9 @@ func decode(c container.InspectResponse, network string, old *entry) *entry {
 	case rolePublication:
 		en.publication = decodePublication(c, network)
 		en.ports = decodePorts(c.HostConfig.PortBindings)
+	case roleIngressHolder:
+		en.ingress = decodeIngress(c)
+		en.ports = decodePorts(c.HostConfig.PortBindings)
 	case roleContainer:
 		en.container = decodeContainer(c)
 		en.sandbox = c.Config.Labels[labelSandbox]

@@ -10,6 +10,8 @@ import (
 
 	"github.com/docker/docker/client"
 
+	"github.com/podyard/podyard/gateway"
+	"github.com/podyard/podyard/ingress"
 	"github.com/podyard/podyard/runtime"
 )
 
@@ -29,6 +31,8 @@ type Options struct {
 	PidsLimit int64
 	// SeccompProfileRoot is the directory of this machine that holds the seccomp profiles of type Localhost.
 	SeccompProfileRoot string
+	// Ingress is how Ingresses are served: its ports and source ranges are those of the publication.
+	Ingress ingress.Settings
 }
 
 // Engine implements runtime.Runtime on a Docker engine.
@@ -52,6 +56,7 @@ type Engine struct {
 	claims    claims
 	ready     ready
 	link      link
+	ingress   ingressLink
 
 	// shared is what Ensure made or found. ensuring keeps it to one Ensure at a time.
 	ensuring sync.Mutex
@@ -117,8 +122,10 @@ func (e *Engine) start() {
 	e.watchers.channels = map[chan struct{}]bool{}
 	e.addresses.reserved, e.addresses.foreign = map[string]bool{}, map[netip.Addr]bool{}
 	e.written.stamps, e.written.first = map[writtenKey]string{}, map[string][]firstFiles{}
-	e.link.changed = make(chan struct{})
-	e.link.kick = make(chan struct{}, 1)
+	e.link.init()
+	e.link.noted = func(client *gateway.Client) { e.link.routes = e.link.routesOf(client) }
+	e.ingress.init()
+	e.ingress.noted = e.ingress.note
 	e.work.Go(e.watch)
 }
 

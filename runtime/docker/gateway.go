@@ -43,7 +43,7 @@ func (e *Engine) mendGateway(ctx context.Context, progress func(string)) error {
 	if err != nil {
 		return wrap("start", "the gateway", err)
 	}
-	agent, err := e.ensureAgent(ctx, holder, progress)
+	agent, err := e.ensureAgent(ctx, e.names.agentSpec(e.ensured(), holder.id), holder, "the gateway's agent", progress)
 	if err != nil {
 		return wrap("start", "the gateway's agent", err)
 	}
@@ -87,9 +87,8 @@ func (e *Engine) ensureHolder(ctx context.Context, progress func(string)) (*entr
 
 // ensureAgent makes an agent of the current image run in the holder's namespace. One that joined before the holder
 // started is in a namespace that is gone.
-func (e *Engine) ensureAgent(ctx context.Context, holder *entry, progress func(string)) (*entry, error) {
-	spec := e.names.agentSpec(e.ensured(), holder.id)
-	agent, err := e.find(ctx, spec.name, roleAgent)
+func (e *Engine) ensureAgent(ctx context.Context, spec spec, holder *entry, what string, progress func(string)) (*entry, error) {
+	agent, err := e.find(ctx, spec.name, spec.config.Labels[labelRole])
 	if err != nil {
 		return nil, err
 	}
@@ -100,7 +99,7 @@ func (e *Engine) ensureAgent(ctx context.Context, holder *entry, progress func(s
 		agent = nil
 	}
 	if agent == nil {
-		progress("starting the gateway's agent")
+		progress("starting " + what)
 		if agent, err = e.createGateway(ctx, spec); err != nil {
 			return nil, err
 		}

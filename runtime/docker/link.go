@@ -10,42 +10,21 @@ import (
 	"sync"
 	"time"
 
-	"github.com/docker/docker/api/types"
-	"github.com/docker/docker/api/types/container"
-	"github.com/docker/docker/pkg/stdcopy"
-
 	"github.com/podyard/podyard/gateway"
 	"github.com/podyard/podyard/runtime"
 )
 
-// greeting is how long an agent may take to answer the first message before it is restarted.
-const greeting = 5 * time.Second
-
 // disconnectTimeout is how long the removal of a pod waits for the agent to take note of it.
 const disconnectTimeout = time.Second
 
-// link is the connection to the gateway's agent. One goroutine keeps it up from the first Ensure to Close.
+// link is the connection to the gateway's agent, with what it serves.
 type link struct {
-	// mending keeps it to one repair of the gateway's containers at a time.
-	mending sync.Mutex
+	agentLink[*gateway.Client]
 	// routing keeps it to one Route at a time, so that the last one wanted is the last one applied.
 	routing sync.Mutex
-	// kick wakes the supervisor when one of the gateway's containers changed.
-	kick chan struct{}
-
-	mu     sync.Mutex
-	agent  string
-	client *gateway.Client
-	// changed is closed, and replaced, when client changes.
-	changed chan struct{}
-	// wanted is what the last Route was called with; nil before. routes is what State tells.
+	// wanted is what the last Route was called with; nil before. routes is what State tells. agentLink's mu guards them.
 	wanted *wanted
 	routes runtime.Routes
-	// stop ends the supervisor; ended is closed when it has.
-	stop  context.CancelFunc
-	ended chan struct{}
-	// err is why there is no client.
-	err error
 }
 
 // wanted is what Route was called with. A table tells less of a Service than its manifest does.
@@ -54,7 +33,7 @@ type wanted struct {
 	table  gateway.Table
 }
 
-// Route implements runtime.Router.
+// Route implements runtime.Router. The proxy for Ingresses follows the Services' addresses, and hinders them in nothing.
 func (e *Engine) Route(ctx context.Context, routes runtime.Routes) error {
 	e.link.routing.Lock()
 	defer e.link.routing.Unlock()
@@ -66,6 +45,7 @@ func (e *Engine) Route(ctx context.Context, routes runtime.Routes) error {
 		return fmt.Errorf("route: %w", err)
 	}
 	e.link.inForce(client, w)
+	e.routeIngresses(ctx, routes)
 	return nil
 }
 
@@ -136,59 +116,6 @@ func (l *link) wants() *wanted {
 	return l.wanted
 }
 
-// get returns the client, and waits for one while the agent is away.
-func (l *link) get(ctx context.Context) (*gateway.Client, error) {
-	for {
-		l.mu.Lock()
-		client, changed, supervised, err := l.client, l.changed, l.stop != nil, l.err
-		l.mu.Unlock()
-		switch {
-		case client != nil:
-			return client, nil
-		case !supervised:
-			return nil, errNotEnsured
-		}
-		select {
-		case <-changed:
-		case <-ctx.Done():
-			return nil, errors.Join(ctx.Err(), err)
-		}
-	}
-}
-
-// current is the client, or nil while the agent is away.
-func (l *link) current() *gateway.Client {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.client
-}
-
-// set installs a client, or none and why.
-func (l *link) set(client *gateway.Client, err error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.replace(client, err)
-}
-
-func (l *link) replace(client *gateway.Client, err error) {
-	l.client, l.err = client, err
-	close(l.changed)
-	l.changed = make(chan struct{})
-	if client != nil {
-		l.routes = l.routesOf(client)
-	}
-}
-
-// lose drops a client that turned out to be broken, unless there is another by now. Closing it wakes the supervisor.
-func (l *link) lose(client *gateway.Client, err error) {
-	client.Close()
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.client == client {
-		l.replace(nil, err)
-	}
-}
-
 // inForce notes what the gateway serves now.
 func (l *link) inForce(client *gateway.Client, w *wanted) {
 	l.mu.Lock()
@@ -214,18 +141,6 @@ func (l *link) snapshot() runtime.Routes {
 	return runtime.Routes{Services: slices.Clone(l.routes.Services), Endpoints: slices.Clone(l.routes.Endpoints)}
 }
 
-func (l *link) setAgent(id string) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.agent = id
-}
-
-func (l *link) agentID() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.agent
-}
-
 // disconnect has connections to a sandbox end that is gone. If the agent is away, they time out.
 func (e *Engine) disconnect(ctx context.Context, sandbox *entry) {
 	if sandbox == nil || sandbox.pod == nil || sandbox.pod.Manifest.Spec.HostNetwork {
@@ -243,113 +158,43 @@ func (e *Engine) disconnect(ctx context.Context, sandbox *entry) {
 	}
 }
 
-// noteGateway wakes the supervisor if what changed is part of the gateway.
-func (e *Engine) noteGateway(old, now *entry) {
+// noteAgents wakes the supervisor of what a container that changed is part of.
+func (e *Engine) noteAgents(old, now *entry) {
 	for _, en := range []*entry{old, now} {
-		if en == nil || en.role != roleHolder && en.role != roleAgent {
+		if en == nil {
 			continue
 		}
 		if old != nil && now != nil && old.running == now.running && old.started.Equal(now.started) {
 			return
 		}
-		select {
-		case e.link.kick <- struct{}{}:
-		default:
+		switch en.role {
+		case roleHolder, roleAgent:
+			e.link.wake()
+			return
+		case roleIngressHolder, roleIngressAgent:
+			e.ingress.wake()
+			return
 		}
-		return
 	}
 }
 
 // superviseGateway starts the supervisor, unless it runs.
 func (e *Engine) superviseGateway() {
-	e.link.mu.Lock()
-	defer e.link.mu.Unlock()
-	if e.link.stop != nil {
-		return
-	}
-	ctx, stop := context.WithCancel(e.life)
-	ended := make(chan struct{})
-	e.link.stop, e.link.ended = stop, ended
-	e.work.Go(func() {
-		defer close(ended)
-		e.supervise(ctx)
-	})
+	supervise(e, &e.link.agentLink, keeper[*gateway.Client]{what: "the gateway", mend: e.mendGateway, greet: e.greetGateway})
 }
 
 // leaveGateway stops the supervisor, so that the gateway can be taken down.
 func (e *Engine) leaveGateway() {
-	e.link.mu.Lock()
-	stop, ended := e.link.stop, e.link.ended
-	e.link.mu.Unlock()
-	if stop != nil {
-		stop()
-		<-ended
-	}
+	e.link.leave()
 	e.link.mu.Lock()
 	defer e.link.mu.Unlock()
-	e.link.stop, e.link.wanted, e.link.routes = nil, nil, runtime.Routes{}
+	e.link.wanted, e.link.routes = nil, runtime.Routes{}
 }
 
-// supervise keeps a client attached: it mends the gateway, attaches, serves until something changes, and again.
-func (e *Engine) supervise(ctx context.Context) {
-	wait := firstRetry
-	for {
-		client, err := e.attach(ctx)
-		if ctx.Err() != nil {
-			return
-		}
-		if err != nil {
-			e.log.Warn("the gateway does not answer", "err", err)
-			e.link.set(nil, err)
-			sleep(ctx, wait)
-			wait = min(2*wait, lastRetry)
-			if err := e.mendGateway(ctx, func(string) {}); err != nil && ctx.Err() == nil {
-				e.log.Warn("the gateway cannot be mended", "err", err)
-			}
-			continue
-		}
-		wait = firstRetry
-		e.link.set(client, nil)
-		e.signal()
-		e.serve(ctx, client)
-		e.link.lose(client, client.Err())
-	}
-}
-
-// serve returns when the client's stream has ended, the gateway could not be mended, or ctx has ended. The agent runs on
-// in a dead namespace when the holder has died, hence the look at both.
-func (e *Engine) serve(ctx context.Context, client *gateway.Client) {
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-client.Done():
-			if ctx.Err() == nil {
-				_ = e.mendGateway(ctx, func(string) {}) // attach finds out
-			}
-			return
-		case <-e.link.kick:
-			if err := e.mendGateway(ctx, func(string) {}); err != nil {
-				return
-			}
-		}
-	}
-}
-
-// attach greets the agent and brings it up to date. An agent that runs and does not answer is restarted.
-func (e *Engine) attach(ctx context.Context) (*gateway.Client, error) {
-	id := e.link.agentID()
-	attached, err := e.cli.ContainerAttach(ctx, id, container.AttachOptions{Stream: true, Stdin: true, Stdout: true})
+// greetGateway gives the agent the table that it ought to have.
+func (e *Engine) greetGateway(ctx context.Context, stream io.ReadWriteCloser) (*gateway.Client, error) {
+	client, err := gateway.NewClient(ctx, stream)
 	if err != nil {
-		return nil, wrap("attach to", "the gateway's agent", err)
-	}
-	hello, cancel := context.WithTimeout(ctx, greeting)
-	defer cancel()
-	client, err := gateway.NewClient(hello, demultiplex(attached))
-	if err != nil {
-		if hello.Err() != nil && ctx.Err() == nil {
-			_, _ = e.restart(ctx, id)
-		}
 		return nil, err
 	}
 	if w := e.link.wants(); w != nil && !client.Table().Equal(w.table) {
@@ -359,33 +204,4 @@ func (e *Engine) attach(ctx context.Context) (*gateway.Client, error) {
 		}
 	}
 	return client, nil
-}
-
-// attachment reads the agent's standard output and writes its standard input.
-type attachment struct {
-	*io.PipeReader
-	types.HijackedResponse
-}
-
-// demultiplex takes standard output out of the stream in which Docker sends both outputs.
-func demultiplex(attached types.HijackedResponse) *attachment {
-	reader, writer := io.Pipe()
-	go func() {
-		_, err := stdcopy.StdCopy(writer, io.Discard, attached.Reader)
-		if err == nil {
-			err = io.EOF
-		}
-		writer.CloseWithError(err)
-	}()
-	return &attachment{reader, attached}
-}
-
-func (a *attachment) Read(data []byte) (int, error) { return a.PipeReader.Read(data) }
-
-func (a *attachment) Write(data []byte) (int, error) { return a.Conn.Write(data) }
-
-// Close ends both directions.
-func (a *attachment) Close() error {
-	a.HijackedResponse.Close()
-	return a.PipeReader.Close()
 }

@@ -45,6 +45,8 @@ const (
 	labelEphemeral = "podyard.dev/ephemeral"
 	// labelPublication is the runtime.Publication, as JSON.
 	labelPublication = "podyard.dev/publication"
+	// labelIngress is the publication of all Ingresses, as JSON, on the container that has its ports.
+	labelIngress = "podyard.dev/ingress"
 	// labelInfra names the instance on its infra image. It is a key of its own because containers inherit the labels of
 	// their image, and one that somebody else makes from ours is not ours.
 	labelInfra = "podyard.dev/infra-of"
@@ -63,6 +65,9 @@ const (
 	roleNetwork     = "network"
 	roleVolume      = "volume"
 	roleCheck       = "check"
+	// The two containers of the proxy for Ingresses.
+	roleIngressHolder = "ingress-holder"
+	roleIngressAgent  = "ingress-agent"
 )
 
 // names makes the names and labels of one instance.
@@ -82,6 +87,10 @@ func (n names) state() string   { return n.base() + "-gateway" }
 
 // agent carries the infra image's tag, so that a new one can be started beside the old one.
 func (n names) agent(tag string) string { return n.base() + "-gateway-agent-" + tag }
+
+func (n names) ingressHolder() string          { return n.base() + "-ingress" }
+func (n names) ingressState() string           { return n.base() + "-ingress" }
+func (n names) ingressAgent(tag string) string { return n.base() + "-ingress-agent-" + tag }
 
 const infraRepository = "podyard-infra"
 

@@ -32,14 +32,15 @@ func (e *Engine) State(ctx context.Context) (*runtime.State, error) {
 		Images:       e.images.snapshot(),
 		Volumes:      e.claims.snapshot(),
 		OtherVolumes: e.claims.otherNames(),
-		Routes:       e.link.snapshot(),
+		Routes:       e.ingress.addTo(e.link.snapshot()),
 		ServiceCIDR:  e.cache.serviceCIDR(),
 	}
 	if shared := e.ensured(); shared.ready() {
 		state.HostIP = shared.network.bridge.String()
 	}
 	all := e.cache.all()
-	state.Pods, state.Publications = podsOf(all, state.HostIP), publicationsOf(all)
+	state.Pods = podsOf(all, state.HostIP)
+	state.Publications = append(e.publishedIngress(), publicationsOf(all)...)
 	return state, nil
 }
 
@@ -159,7 +160,7 @@ func (e *Engine) refresh(ctx context.Context, id string) (*entry, error) {
 		return nil, wrap("read the termination message of", looked.object(), err)
 	}
 	now := e.cache.put(id, ticket, looked)
-	e.noteGateway(old, now)
+	e.noteAgents(old, now)
 	return now, nil
 }
 
@@ -167,7 +168,7 @@ func (e *Engine) refresh(ctx context.Context, id string) (*entry, error) {
 func (e *Engine) noteGone(id string, ticket uint64) {
 	old := e.cache.get(id)
 	e.cache.put(id, ticket, nil)
-	e.noteGateway(old, nil)
+	e.noteAgents(old, nil)
 }
 
 // known returns what is remembered of a container of ours with one of the roles, or looks for it. What is not ours is

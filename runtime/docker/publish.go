@@ -24,6 +24,9 @@ const openTimeout = 20 * time.Second
 // Publish implements runtime.Publisher. A port that is taken is found out at the start: the container stays, created, and
 // the next call starts it.
 func (e *Engine) Publish(ctx context.Context, p runtime.Publication) error {
+	if isIngress(p.Namespace, p.Name) {
+		return e.publishIngress(ctx, p)
+	}
 	if err := e.publish(ctx, p); err != nil {
 		return fmt.Errorf("publish %s: %w", publicationName(p), err)
 	}
@@ -206,6 +209,9 @@ func (e *Engine) awaitOpen(ctx context.Context, en *entry, earlier time.Time) er
 
 // Unpublish implements runtime.Publisher.
 func (e *Engine) Unpublish(ctx context.Context, namespace, name string) error {
+	if isIngress(namespace, name) {
+		return e.unpublishIngress(ctx)
+	}
 	if err := e.synced(ctx); err != nil {
 		return err
 	}

@@ -33,6 +33,7 @@ func (e *Engine) Ensure(ctx context.Context, progress func(string)) error {
 		return err
 	}
 	e.renewPublications(ctx, progress)
+	e.resumeIngress(ctx, progress)
 	if err := e.removeChecks(ctx); err != nil {
 		return err
 	}

@@ -5,6 +5,7 @@ import (
 	"os"
 
 	"github.com/podyard/podyard/gateway"
+	"github.com/podyard/podyard/ingress"
 	"github.com/podyard/podyard/runtime/docker/publisher"
 	"github.com/podyard/podyard/runtime/docker/reaper"
 	"github.com/podyard/podyard/runtime/docker/sandbox"
@@ -23,6 +24,8 @@ func main() {
 		os.Exit(gateway.Main(args))
 	case "publish":
 		os.Exit(publisher.Main(args))
+	case "ingress":
+		os.Exit(ingress.Main(args))
 	case "volume-swap":
 		os.Exit(writer.Main(args, os.Stderr))
 	case "volume-touch":

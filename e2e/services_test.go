@@ -99,13 +99,15 @@ func (h *host) serviceObject(name string) status.Object {
 	return status.Object{}
 }
 
-// nodePort is that of a Service of one port, of the range.
+// nodePort is that of a Service of one port, of the range, once it is open.
 func (h *host) nodePort(name string) string {
 	h.Helper()
-	found := regexp.MustCompile(`^80:(3[0-2]\d{3})/TCP$`).FindStringSubmatch(h.serviceObject(name).Summary["ports"])
-	if found == nil {
-		h.Fatalf("Service %s has no node port: %v", name, h.serviceObject(name).Summary)
-	}
+	var found []string
+	h.await("the node port of Service "+name, func() bool {
+		summary := h.serviceObject(name).Summary
+		found = regexp.MustCompile(`^80:(3[0-2]\d{3})/TCP$`).FindStringSubmatch(summary["ports"])
+		return found != nil && summary["published"] == "0.0.0.0:"+found[1]+" → 80/TCP"
+	})
 	return found[1]
 }
 

@@ -100,6 +100,7 @@ func (e *Engine) ensureAgent(ctx context.Context, holder *entry, progress func(s
 	}
 	if agent == nil {
 		progress("starting the gateway's agent")
+		spec.config.Cmd = append(spec.config.Cmd, e.fallbacks(ctx)...)
 		if agent, err = e.createGateway(ctx, spec); err != nil {
 			return nil, err
 		}

@@ -28,6 +28,8 @@ const disconnectTimeout = time.Second
 type link struct {
 	// mending keeps it to one repair of the gateway's containers at a time.
 	mending sync.Mutex
+	// fallbacks are the agent's flags with the host's name servers; nil while they are not known.
+	fallbacks []string
 	// routing keeps it to one Route at a time, so that the last one wanted is the last one applied.
 	routing sync.Mutex
 	// kick wakes the supervisor when one of the gateway's containers changed.

@@ -107,7 +107,7 @@ func serveNames() error {
 			Hdr: dns.RR_Header{Name: query.Question[0].Name, Rrtype: dns.TypeA, Class: dns.ClassINET, Ttl: 5}}}
 		_ = w.WriteMsg(answer) // the client went away
 	})
-	return dns.ListenAndServe(":53", "udp", handler)
+	return dns.ListenAndServe(":53", "udp4", handler)
 }
 
 // stream writes for as long as is measured, and counts what the other end has taken but for a buffer.

@@ -28,6 +28,8 @@ type AgentOptions struct {
 	StateFile string
 	// Upstreams are name servers for all other names, "IP" or "IP:port"; none means those of /etc/resolv.conf.
 	Upstreams []string
+	// Fallbacks are asked instead while all Upstreams refuse connections: nobody listens there.
+	Fallbacks []string
 	// Backend is BackendNftables, BackendUserspace, or empty for the first that works.
 	Backend string
 	// Masquerade hides every client's address from the backends. The agent decides so by itself where the kernel has
@@ -119,7 +121,7 @@ func newAgent(opts AgentOptions) (*agent, error) {
 	if opts.Log == nil {
 		opts.Log = slog.New(slog.DiscardHandler)
 	}
-	upstreams, err := resolveUpstreams(opts.Upstreams, opts.GatewayIP)
+	forwarder, err := forwarderOf(opts)
 	if err != nil {
 		return nil, fmt.Errorf("configure gateway agent: %w", err)
 	}
@@ -127,7 +129,7 @@ func newAgent(opts AgentOptions) (*agent, error) {
 		opts:     opts,
 		log:      opts.Log,
 		hello:    Hello{Version: opts.Version},
-		resolver: newResolver(opts, newForwarder(upstreams)),
+		resolver: newResolver(opts, forwarder),
 		table:    Table{Domain: DefaultDomain},
 		jobs:     make(chan request, 16),
 		probes:   make(chan struct{}, maxProbes),

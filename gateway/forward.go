@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/miekg/dns"
@@ -28,14 +29,29 @@ var errUpstream = errors.New("upstream refused")
 
 // forwarder resolves names outside the cluster.
 type forwarder struct {
-	upstreams []string
-	cache     *cache
-	flights   singleflight.Group
-	slots     chan struct{}
+	// fallbacks are asked while nobody listens at any of the upstreams.
+	upstreams, fallbacks []string
+
+	cache   *cache
+	flights singleflight.Group
+	slots   chan struct{}
 }
 
 func newForwarder(upstreams []string) *forwarder {
 	return &forwarder{upstreams: upstreams, cache: newCache(), slots: make(chan struct{}, maxForwards)}
+}
+
+// forwarderOf asks the name servers that the options name.
+func forwarderOf(opts AgentOptions) (*forwarder, error) {
+	upstreams, err := resolveUpstreams(opts.Upstreams, opts.GatewayIP)
+	if err != nil {
+		return nil, err
+	}
+	f := newForwarder(upstreams)
+	if len(opts.Fallbacks) > 0 {
+		f.fallbacks, err = resolveUpstreams(opts.Fallbacks, opts.GatewayIP)
+	}
+	return f, err
 }
 
 // resolveUpstreams returns "IP:port" for each server, or those of /etc/resolv.conf, which in a container are the
@@ -118,8 +134,8 @@ func reply(query, answer *dns.Msg) *dns.Msg {
 	return out
 }
 
-// exchange asks the upstreams one after the other, the next one earlier than the last has failed, and at least twice in
-// all, since datagrams get lost. The first answer wins.
+// exchange asks the upstreams or, if they are not there, the fallbacks. An upstream that is slow, or says that it failed, is there:
+// the fallbacks may not know what it does.
 func (f *forwarder) exchange(ctx context.Context, query *dns.Msg) (*dns.Msg, error) {
 	select {
 	case f.slots <- struct{}{}:
@@ -127,12 +143,21 @@ func (f *forwarder) exchange(ctx context.Context, query *dns.Msg) (*dns.Msg, err
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
-	attempts := f.upstreams
+	answer, err := askAll(ctx, query, f.upstreams)
+	if errors.Is(err, syscall.ECONNREFUSED) && len(f.fallbacks) > 0 {
+		return askAll(ctx, query, f.fallbacks)
+	}
+	return answer, err
+}
+
+// askAll asks the servers one after the other, the next one earlier than the last has failed, and at least twice in all, since
+// datagrams get lost. The first answer wins. The error is ECONNREFUSED if nobody listens at any of them.
+func askAll(ctx context.Context, query *dns.Msg, attempts []string) (*dns.Msg, error) {
 	if len(attempts) == 1 {
 		attempts = []string{attempts[0], attempts[0]}
 	}
 	answers := make(chan attempt, len(attempts))
-	next, started, failed := time.NewTimer(0), 0, 0
+	next, started, failed, absent := time.NewTimer(0), 0, 0, 0
 	defer next.Stop()
 	for failed < len(attempts) {
 		select {
@@ -145,12 +170,18 @@ func (f *forwarder) exchange(ctx context.Context, query *dns.Msg) (*dns.Msg, err
 			if a.err == nil {
 				return a.answer, nil
 			}
+			if errors.Is(a.err, syscall.ECONNREFUSED) {
+				absent++
+			}
 			if failed++; started < len(attempts) {
 				next.Reset(0)
 			}
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		}
+	}
+	if absent > 0 && absent == failed {
+		return nil, syscall.ECONNREFUSED
 	}
 	return nil, errUpstream
 }

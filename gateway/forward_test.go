@@ -123,3 +123,34 @@ func TestFullCacheKeepsWhatLastsLongest(t *testing.T) {
 		t.Errorf("%d entries, of %d new ones %d are kept", len(c.entries), cacheSize/4, kept)
 	}
 }
+
+// TestFallbackIsAskedWhereNobodyListens, and never because an upstream is slow or fails: it may know names that others do not.
+func TestFallbackIsAskedWhereNobodyListens(t *testing.T) {
+	query := new(dns.Msg).SetQuestion("example.com.", dns.TypeA)
+	packets, connections := sockets(t)
+	nobody := packets.LocalAddr().String()
+	packets.Close()
+	connections.Close()
+	failing := upstreamAt(t, func(dns.Question) *dns.Msg { return failure(dns.RcodeServerFailure) })
+	silent := upstreamAt(t, func(dns.Question) *dns.Msg { return nil })
+	for what, c := range map[string]struct {
+		upstreams []string
+		want      int
+	}{
+		"nobody listens":       {[]string{nobody}, dns.RcodeSuccess},
+		"at two, nobody":       {[]string{nobody, nobody}, dns.RcodeSuccess},
+		"one fails":            {[]string{nobody, failing.address}, dns.RcodeServerFailure},
+		"it is slow":           {[]string{silent.address}, dns.RcodeServerFailure},
+		"there is no upstream": {nil, dns.RcodeServerFailure},
+	} {
+		fallback := upstreamAt(t, func(q dns.Question) *dns.Msg { return record(q, "198.51.100.1", 300) })
+		f := newForwarder(c.upstreams)
+		f.fallbacks = []string{fallback.address}
+		if got := f.resolve(t.Context(), query).Rcode; got != c.want {
+			t.Errorf("%s: %s, want %s", what, dns.RcodeToString[got], dns.RcodeToString[c.want])
+		}
+		if asked := fallback.count.Load() > 0; asked != (c.want == dns.RcodeSuccess) {
+			t.Errorf("%s: the fallback was asked: %t", what, asked)
+		}
+	}
+}

@@ -21,6 +21,7 @@ import (
 //	--service-cidr CIDR      addresses of Services; required
 //	--state FILE             keep the table here
 //	--upstream IP[:PORT]     name server for other names (repeat; default: those of /etc/resolv.conf)
+//	--fallback IP[:PORT]     name server to ask while nobody listens at the upstreams (repeat)
 //	--backend NAME           auto, nftables or userspace
 //	--masquerade             hide clients' addresses from the backends
 //
@@ -58,6 +59,10 @@ func parse(args []string) (AgentOptions, error) {
 		opts.Upstreams = append(opts.Upstreams, server)
 		return nil
 	})
+	flags.Func("fallback", "name server instead of upstreams where nobody listens", func(server string) error {
+		opts.Fallbacks = append(opts.Fallbacks, server)
+		return nil
+	})
 	if err := flags.Parse(args); err != nil {
 		return opts, err
 	}
@@ -70,7 +75,7 @@ func parse(args []string) (AgentOptions, error) {
 	if err := opts.validate(); err != nil {
 		return opts, fmt.Errorf("wrong flags: %w", err)
 	}
-	_, err := resolveUpstreams(opts.Upstreams, opts.GatewayIP)
+	_, err := forwarderOf(opts)
 	return opts, err
 }
 

@@ -355,7 +355,7 @@ func TestFlagsAreChecked(t *testing.T) {
 		t.Errorf("%+v, %v", opts, err)
 	}
 	for _, bad := range [][]string{
-		{}, good[:2], append(good, "--backend=ipvs"), append(good, "--upstream=x"), append(good, "extra"),
+		{}, good[:2], append(good, "--backend=ipvs"), append(good, "--upstream=x"), append(good, "--fallback=x"), append(good, "extra"),
 		append(good, "--ip=fd00::1"), append(good, "--ip=10.77.192.1"), append(good, "--pod-cidr=10.77.64.0"),
 	} {
 		if _, err := parse(bad); err == nil {

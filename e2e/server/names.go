@@ -32,9 +32,6 @@ func find(ctx context.Context, r *net.Resolver, kind, name string) (found []stri
 		return r.LookupAddr(ctx, name)
 	case "txt":
 		return r.LookupTXT(ctx, name)
-	case "cname":
-		target, err := r.LookupCNAME(ctx, name)
-		return []string{target}, err
 	case "srv":
 		_, records, err := r.LookupSRV(ctx, "", "", name)
 		for _, record := range records {
@@ -42,7 +39,7 @@ func find(ctx context.Context, r *net.Resolver, kind, name string) (found []stri
 		}
 		return found, err
 	}
-	return nil, errors.New("look up host, addr, txt, cname or srv")
+	return nil, errors.New("look up host, addr, txt or srv")
 }
 
 // flip serves as podyard hello does, and is ready in two seconds of three; which, depends on the number at the end of the

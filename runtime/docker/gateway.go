@@ -100,6 +100,9 @@ func (e *Engine) ensureAgent(ctx context.Context, spec spec, holder *entry, what
 	}
 	if agent == nil {
 		progress("starting " + what)
+		if spec.config.Labels[labelRole] == roleAgent {
+			spec.config.Cmd = append(spec.config.Cmd, e.fallbacks(ctx)...)
+		}
 		if agent, err = e.createGateway(ctx, spec); err != nil {
 			return nil, err
 		}

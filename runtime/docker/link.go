@@ -20,6 +20,8 @@ const disconnectTimeout = time.Second
 // link is the connection to the gateway's agent, with what it serves.
 type link struct {
 	agentLink[*gateway.Client]
+	// fallbacks are the agent's flags with the host's name servers; nil while they are not known. agentLink's mending guards them.
+	fallbacks []string
 	// routing keeps it to one Route at a time, so that the last one wanted is the last one applied.
 	routing sync.Mutex
 	// wanted is what the last Route was called with; nil before. routes is what State tells. agentLink's mu guards them.

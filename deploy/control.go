@@ -67,7 +67,7 @@ func (d *Deployer) Revision(_ context.Context, rev string) (status.RevisionDetai
 }
 
 func (d *Deployer) find(rev string) (history.Revision, error) {
-	found, err := d.options.Store.Find(rev)
+	found, err := d.findApplied(rev)
 	if errors.Is(err, history.ErrNotFound) {
 		return found, fmt.Errorf("revision %s: %w; podyard history lists them", rev, status.ErrNotFound)
 	}

@@ -232,6 +232,16 @@ func TestAHoldOutlivesTheDaemonAndEndsWithTheNextCommit(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.await("One", status.Succeeded)
+	if _, err := b.deployer.Rollback(t.Context(), "@{1}", ""); err != nil {
+		t.Fatal(err)
+	}
+	b.await("Two", status.Succeeded)
+	if _, err := b.deployer.Rollback(t.Context(), "main@{yesterday}", ""); !errors.Is(err, status.ErrNotFound) {
+		t.Errorf("a rollback to before the first: %v", err)
+	}
+	if _, err := b.deployer.Rollback(t.Context(), "@{soon}", ""); !errors.Is(err, status.ErrInvalid) {
+		t.Errorf("a rollback to the future: %v", err)
+	}
 	b.commit("Three", pod("app:2"))
 	b.await("Three", status.Succeeded)
 }

@@ -40,6 +40,8 @@ type Options struct {
 	Gateway                    func() status.Gateway
 	// MaxDeletions is how much of its objects a commit may delete without approval, in percent; 0 means DefaultMaxDeletions.
 	MaxDeletions int
+	// KeepImages is of how many revisions the images are kept on the host; 0 means DefaultKeepImages.
+	KeepImages int
 	// OnFailure is RollBack if empty.
 	OnFailure OnFailure
 	// Stop ends the daemon; the control API's Shutdown calls it.
@@ -100,6 +102,7 @@ func New(options Options) *Deployer {
 	if options.Log == nil {
 		options.Log = slog.New(slog.DiscardHandler)
 	}
+	options.KeepImages = cmp.Or(options.KeepImages, DefaultKeepImages)
 	options.MaxDeletions = cmp.Or(options.MaxDeletions, DefaultMaxDeletions)
 	d := &Deployer{
 		options: options, log: options.Log, started: time.Now(),

@@ -21,7 +21,7 @@ func (d *Deployer) Rollback(ctx context.Context, rev, reason string) (status.Rev
 	if err != nil {
 		return status.Revision{}, err
 	}
-	if found, findErr := d.options.Store.Find(rev); findErr == nil && found.WasApplied() {
+	if found, findErr := d.findApplied(rev); findErr == nil && found.WasApplied() {
 		set, err = d.asItRan(ctx, found, set)
 	}
 	if err != nil {
@@ -55,7 +55,7 @@ func (d *Deployer) Rollback(ctx context.Context, rev, reason string) (status.Rev
 
 // revisionSet finds what a revision was, in the history or else in the repository. from names it as r3 or a short hash.
 func (d *Deployer) revisionSet(ctx context.Context, rev string) (*sources.Artifact, *manifests.Set, string, error) {
-	found, err := d.options.Store.Find(rev)
+	found, err := d.findApplied(rev)
 	if err == nil && found.WasApplied() {
 		rendered, err := d.options.Store.Rendered(found.Number)
 		if err != nil {
@@ -77,6 +77,14 @@ func (d *Deployer) revisionSet(ctx context.Context, rev string) (*sources.Artifa
 		return nil, nil, "", status.Errorf(status.ErrInvalid, "%s: %w", rev, err)
 	}
 	return artifact, set, shortHash(artifact.Commit.Hash), nil
+}
+
+// findApplied is what a name means in the history.
+func (d *Deployer) findApplied(rev string) (history.Revision, error) {
+	if found, ok, err := d.revisionAt(rev); ok {
+		return found, err
+	}
+	return d.options.Store.Find(rev)
 }
 
 // Resume ends a hold: the newest commit is applied again.

@@ -55,6 +55,7 @@ func (d *Deployer) judge(ctx context.Context, s reconcile.Status) {
 			r.Outcome, r.Message, r.Log, r.ReadyAt = outcome, message, log, a.readyAt
 			r.Finished, r.Images = time.Now(), ranImages(s.State)
 		})
+		d.keepImages(ctx)
 	}
 	if f == nil || a.good == nil || d.options.OnFailure == Pause {
 		return

@@ -5,7 +5,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 
@@ -67,4 +70,41 @@ func (d *Deployer) hasMoved(ctx context.Context, c *corev1.Container, ran string
 		return false, fmt.Errorf("look for image %s: %w", c.Image, err)
 	}
 	return now.ID != ran && now.Digest != ran, nil
+}
+
+// DefaultKeepImages is Options.KeepImages where nothing else is said.
+const DefaultKeepImages = 10
+
+// keepPatience bounds how long the engine may take to keep images.
+const keepPatience = 30 * time.Second
+
+// keepImages keeps what the newest revisions ran, so that a rollback needs no registry.
+func (d *Deployer) keepImages(ctx context.Context) {
+	contents := map[string]bool{}
+	left, before := d.options.KeepImages, uint64(0)
+	for left > 0 {
+		page, err := d.options.Store.List(left, before)
+		if err != nil {
+			d.log.Warn("images of revisions not kept", "err", err)
+			return
+		}
+		if len(page) == 0 {
+			break
+		}
+		for _, r := range page {
+			before = r.Number
+			if len(r.Images) == 0 {
+				continue
+			}
+			left--
+			for _, content := range r.Images {
+				contents[content] = true
+			}
+		}
+	}
+	ctx, cancel := context.WithTimeout(ctx, keepPatience)
+	defer cancel()
+	if err := d.options.Runtime.KeepImages(ctx, slices.Sorted(maps.Keys(contents))); err != nil && ctx.Err() == nil {
+		d.log.Warn("images of revisions not kept", "err", err)
+	}
 }

@@ -31,6 +31,7 @@ func TestARollbackRunsTheSameBytes(t *testing.T) {
 			b.commit("Two", rolled("web", "web:2")+rolled("other", "moving:1"))
 			b.fetch()
 			b.awaitLast(2, status.Succeeded)
+			b.engine.Prune()
 			if _, err := b.deployer.Rollback(t.Context(), "r1", ""); err != nil {
 				t.Fatal(err)
 			}

@@ -50,7 +50,7 @@ type Observer interface {
 	State(ctx context.Context) (*State, error)
 }
 
-// Images pulls and inspects images.
+// Images pulls, inspects and keeps images.
 type Images interface {
 	// PullImage makes sure that the registry's current image for the reference is here. It tries the credentials given
 	// that fit the registry, in their order, then those of the Docker client configuration, then none. The error names
@@ -59,6 +59,10 @@ type Images interface {
 
 	// ImageStatus returns the image as it is here, or ErrNotFound.
 	ImageStatus(ctx context.Context, ref string) (Image, error)
+
+	// KeepImages protects these images, named by digest or ID, from being pruned, and lets go of those that only an earlier
+	// call protected. One that is not here is passed over.
+	KeepImages(ctx context.Context, contents []string) error
 }
 
 // Sandboxes are what a pod's containers share: network, IPC, volumes. In the order of their life.

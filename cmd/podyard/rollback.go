@@ -16,7 +16,7 @@ func newRollback(g *global) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "rollback REV",
 		Short: "Return to a revision and hold there until the next commit, or resume",
-		Long: `Return to a revision, named by its number (14, r14), the beginning of its commit's hash, a tag, or HEAD~1.
+		Long: `Return to a revision, named by its number (14, r14), the beginning of its commit's hash, a tag, HEAD~1, or @{yesterday}.
 Polls do not undo it: it holds until the next commit, or until podyard resume.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {

@@ -144,7 +144,7 @@ func runDaemon(ctx context.Context, g *global, o *runOptions, log *slog.Logger, 
 		Source: source, Store: store, Runtime: engine, NodeLabels: o.nodeLabels, ExternalIPs: externalIPs(o.externalIPs, os.Getenv("DOCKER_HOST")), Renderer: manifests.NewRenderer(manifests.RendererOptions{}), Log: log,
 		HTTPPort: int32(o.ingress.httpPort), HTTPSPort: int32(o.ingress.httpsPort),
 		Version: version(), Instance: o.instance, DataDir: g.dataDir, Engine: engine.Version, Gateway: gatewayOf(engine),
-		OnFailure: deploy.OnFailure(o.guard.onFailure), MaxDeletions: o.guard.maxDeletions, Stop: stop,
+		OnFailure: deploy.OnFailure(o.guard.onFailure), MaxDeletions: o.guard.maxDeletions, KeepImages: o.guard.keepImages, Stop: stop,
 	})
 	log.Info("running", "instance", o.instance, "repository", source.String(), "path", o.path)
 	return serve(ctx, g, o, deployer, ready)

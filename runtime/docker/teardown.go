@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	cerrdefs "github.com/containerd/errdefs"
@@ -132,9 +133,10 @@ func (e *Engine) explainEndpoints(ctx context.Context, id string, err error) err
 }
 
 func (e *Engine) removeImages(ctx context.Context, report func(string)) error {
-	removed, err := e.removeInfra(ctx, "")
-	for _, ref := range removed {
+	infra, err := e.removeInfra(ctx, "")
+	kept, keptErr := e.letGo(ctx, func(string) bool { return true })
+	for _, ref := range slices.Concat(infra, kept) {
 		report("removed image " + ref)
 	}
-	return err
+	return errors.Join(err, keptErr)
 }

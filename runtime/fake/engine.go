@@ -23,6 +23,7 @@ type Engine struct {
 	volumes    map[string]*volume
 	local      map[string]runtime.Image
 	programs   map[string]Program
+	kept       map[string]bool
 	foreign    map[foreignKey]bool
 	loads      map[string]Load
 	routes     runtime.Routes

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"strings"
 
 	"github.com/podyard/podyard/runtime"
@@ -37,6 +38,37 @@ func (e *Engine) RemoveImage(ref string) {
 	e.locked(func() {
 		delete(e.programs, e.local[ref].ID)
 		delete(e.local, ref)
+		e.touch()
+	})
+}
+
+// KeepImages implements runtime.Images.
+func (e *Engine) KeepImages(ctx context.Context, contents []string) error {
+	return e.do(ctx, "KeepImages", "", func() error {
+		e.kept = map[string]bool{}
+		for _, content := range contents {
+			if image, here := e.imageOf(content); here {
+				e.kept[image.ID] = true
+			}
+		}
+		return nil
+	})
+}
+
+// Prune removes what no tag, no container and no KeepImages holds, as docker image prune does.
+func (e *Engine) Prune() {
+	e.locked(func() {
+		held := maps.Clone(e.kept)
+		if held == nil {
+			held = map[string]bool{}
+		}
+		for _, image := range e.local {
+			held[image.ID] = true
+		}
+		for _, c := range e.containers {
+			held[c.imageID] = true
+		}
+		maps.DeleteFunc(e.programs, func(id string, _ Program) bool { return !held[id] })
 		e.touch()
 	})
 }

@@ -21,7 +21,9 @@ func TestWhatOnlyWaitsIsNotCalledFailed(t *testing.T) {
 	waiting, claim := of("Pod", plan.Stalled, unplaced, ""), of("PersistentVolumeClaim", plan.Stalled, nil, "Pending")
 	lost, web := of("PersistentVolumeClaim", plan.Stalled, nil, "Lost"), of("Deployment", plan.Reconciling, nil, "")
 	unpublished, unaddressed := of("Service", plan.Stalled, nil, ""), of("Service", plan.Stalled, nil, "")
-	unpublished.Conditions = []metav1.Condition{{Type: corev1.LoadBalancerPortsError, Status: metav1.ConditionTrue}}
+	unpublished.Conditions = []metav1.Condition{{Type: corev1.LoadBalancerPortsError, Status: metav1.ConditionTrue, Reason: plan.PortAlreadyAllocated}}
+	broken := of("Service", plan.Stalled, nil, "")
+	broken.Conditions = []metav1.Condition{{Type: corev1.LoadBalancerPortsError, Status: metav1.ConditionTrue, Reason: plan.SyncLoadBalancerFailed}}
 	for _, c := range []struct {
 		name    string
 		objects []plan.ObjectStatus
@@ -34,6 +36,7 @@ func TestWhatOnlyWaitsIsNotCalledFailed(t *testing.T) {
 		{"a claim that is not bound", []plan.ObjectStatus{claim, waiting, web}, history.Failed, "PersistentVolumeClaim default/a: why", true},
 		{"a claim that has lost its volume", []plan.ObjectStatus{waiting, lost}, history.Failed, "PersistentVolumeClaim default/a: why", false},
 		{"a Service whose port somebody else has", []plan.ObjectStatus{unpublished, web}, history.Failed, "Service default/a: why", true},
+		{"a Service that the engine does not publish", []plan.ObjectStatus{broken}, history.Failed, "Service default/a: why", false},
 		{"a Service without an address", []plan.ObjectStatus{unpublished, unaddressed}, history.Failed, "Service default/a: why", false},
 		{"a pod that failed", []plan.ObjectStatus{claim, placed}, history.Failed, "Pod default/a: why", false},
 		{"a rollout", []plan.ObjectStatus{web}, history.Applying, "Deployment default/a: why", false},

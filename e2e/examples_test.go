@@ -13,7 +13,7 @@ import (
 func TestEveryExampleBecomesReady(t *testing.T) {
 	tagExampleImages(t)
 	for _, c := range []struct{ name, path string }{
-		{"hello", "."}, {"overlay", "overlays/staging"}, {"overlay", "overlays/production"}, {"config", "."},
+		{"hello", "."}, {"services", "."}, {"overlay", "overlays/staging"}, {"overlay", "overlays/production"}, {"config", "."},
 		{"pods", "."}, {"statefulset", "."}, {"job", "."}, {"cronjob", "."}, {"autoscaling", "."}, {"blue-green", "."}, {"canary", "."}, {"policies", "."},
 		{"migration", "."},
 	} {

@@ -48,6 +48,7 @@ func (r *Reconciler) overlay(state *runtime.State, look uint64) {
 	r.markPods(state)
 	r.markHooks(state, look)
 	r.addUnborn(state)
+	r.markPublications(state)
 	for ref, p := range r.pulls {
 		image := state.Images[ref]
 		image.Pulling, image.Failures, image.Error = p.pulling, p.failures, p.err
@@ -105,6 +106,18 @@ func withEntry(m map[string]string, key, value string) map[string]string {
 	}
 	m[key] = value
 	return m
+}
+
+// markPublications: a publication is there when Publish says so. Before, its container may run and lead nowhere yet. The caller
+// holds mu.
+func (r *Reconciler) markPublications(state *runtime.State) {
+	state.Publications = slices.Clone(state.Publications)
+	for i := range state.Publications {
+		p := &state.Publications[i]
+		if _, opens := r.flights[plan.PublishPorts{Publication: p.Publication}.Key()].(plan.PublishPorts); opens {
+			p.Running, p.Error = false, ""
+		}
+	}
 }
 
 // addUnborn counts in the pods whose creation is under way but not to be seen yet. Without them, a commit that comes just

@@ -176,7 +176,8 @@ type State struct {
 	OtherVolumes []string
 	// Routes in force in the gateway, which forgets labels and annotations.
 	Routes Routes
-	// Publications are what is published on the host, sorted by namespace and name.
+	// Publications are what is published on the host, sorted by namespace and name. Reconcile says of those that Publish has not
+	// returned for that they do not run yet.
 	Publications []Published
 	// Problems says why the last action on a pod failed, by "namespace/name", and on a Service's publication, by
 	// "Service namespace/name". Reconcile fills it; runtimes leave it nil.

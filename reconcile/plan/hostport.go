@@ -38,7 +38,7 @@ func (p *planner) takenPorts(pod *corev1.Pod, owner ownerKey, withoutOwn bool) *
 func (p *planner) publishedPort(pod *corev1.Pod, want corev1.ContainerPort) *obstacle {
 	key := hostKey{want.Protocol, want.HostPort}
 	for _, have := range p.observed.Publications {
-		if !have.Running || !hasPort(have.Ports, key) {
+		if !mayBeOpen(have) || !hasPort(have.Ports, key) {
 			continue
 		}
 		o := unfit("1 node(s) didn't have free ports for the requested pod ports")

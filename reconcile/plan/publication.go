@@ -166,12 +166,15 @@ func (p *planner) hostPortsOfPods() map[hostKey]*manifests.Object {
 // stillOpen: whoever had the port gives it up in this plan or a later one.
 func (p *planner) stillOpen(b *publication, key hostKey) *hindrance {
 	for _, other := range p.observed.Publications {
-		if other.Running && !sameService(other.Publication, b.want) && hasPort(other.Ports, key) {
+		if mayBeOpen(other) && !sameService(other.Publication, b.want) && hasPort(other.Ports, key) {
 			return &hindrance{passing: other.Namespace != "", words: fmt.Sprintf("port %s of the host is still published for %s", key, PublicationName(other.Namespace, other.Name))}
 		}
 	}
 	return nil
 }
+
+// mayBeOpen: its ports are open, or are being opened.
+func mayBeOpen(p runtime.Published) bool { return p.Running || p.Error == "" }
 
 func sameService(a, b runtime.Publication) bool {
 	return a.Namespace == b.Namespace && a.Name == b.Name

@@ -76,7 +76,18 @@ func (p *planner) problemAt(b *publication) *hindrance {
 	case problem.Reason != PortAlreadyAllocated:
 		return &hindrance{words: problem.Message}
 	}
-	return &hindrance{lasting: true, words: fmt.Sprintf("port %s of the host is in use by a program outside Podyard; stop it, or choose another port", b.portIn(problem.Message))}
+	return &hindrance{lasting: true, words: fmt.Sprintf("port %s of the host is in use by %s; stop it, or choose another port",
+		b.portIn(problem.Message), holderIn(problem.Message))}
+}
+
+// holderIn is who has a port, where an engine's error says "is taken by container nginx: …"; it knows programs only as such.
+func holderIn(message string) string {
+	_, holder, _ := strings.Cut(message, " is taken by ")
+	holder, _, _ = strings.Cut(holder, ": ")
+	if holder == "" || strings.HasPrefix(holder, "a program") {
+		return "a program outside Podyard"
+	}
+	return holder
 }
 
 // portIn is the port of a publication that an error names; all of them if it names none.

@@ -15,26 +15,27 @@ import (
 )
 
 // peers are a client, a server that is asked at its own address, one behind a Service, three behind another, and a bare name
-// server. Two servers, since a client that asks one by two addresses meets its own connections in TIME_WAIT.
+// server. Two servers, since a client that asks one by two addresses meets its own connections in TIME_WAIT. All have as large a
+// share of the processor as the gateway, whose containers have the engine's default.
 const peers = `apiVersion: v1
 kind: Pod
 metadata: {name: client}
-spec: {terminationGracePeriodSeconds: 0, containers: [{name: main, image: IMAGE, command: [sleep, "100000"]}]}
+spec: {terminationGracePeriodSeconds: 0, containers: [{name: main, image: IMAGE, resources: {requests: {cpu: 1}}, command: [sleep, "100000"]}]}
 ---
 apiVersion: v1
 kind: Pod
 metadata: {name: direct}
-spec: {terminationGracePeriodSeconds: 0, containers: [{name: main, image: IMAGE, command: [bench, peer, serve]}]}
+spec: {terminationGracePeriodSeconds: 0, containers: [{name: main, image: IMAGE, resources: {requests: {cpu: 1}}, command: [bench, peer, serve]}]}
 ---
 apiVersion: v1
 kind: Pod
 metadata: {name: one, labels: {app: one}}
-spec: {terminationGracePeriodSeconds: 0, containers: [{name: main, image: IMAGE, command: [bench, peer, serve]}]}
+spec: {terminationGracePeriodSeconds: 0, containers: [{name: main, image: IMAGE, resources: {requests: {cpu: 1}}, command: [bench, peer, serve]}]}
 ---
 apiVersion: v1
 kind: Pod
 metadata: {name: names}
-spec: {terminationGracePeriodSeconds: 0, containers: [{name: main, image: IMAGE, command: [bench, peer, names]}]}
+spec: {terminationGracePeriodSeconds: 0, containers: [{name: main, image: IMAGE, resources: {requests: {cpu: 1}}, command: [bench, peer, names]}]}
 ---
 apiVersion: apps/v1
 kind: Deployment
@@ -44,7 +45,7 @@ spec:
   selector: {matchLabels: {app: three}}
   template:
     metadata: {labels: {app: three}}
-    spec: {terminationGracePeriodSeconds: 0, containers: [{name: main, image: IMAGE, command: [bench, peer, serve]}]}
+    spec: {terminationGracePeriodSeconds: 0, containers: [{name: main, image: IMAGE, resources: {requests: {cpu: 1}}, command: [bench, peer, serve]}]}
 ---
 apiVersion: v1
 kind: Service

@@ -4,7 +4,6 @@ import (
 	"fmt"
 
 	"github.com/google/nftables"
-	"github.com/google/nftables/binaryutil"
 	"github.com/google/nftables/expr"
 	"golang.org/x/sys/unix"
 )
@@ -15,7 +14,9 @@ import (
 // once:
 //
 //	ct timeout resets { protocol tcp; policy = { close: 0 } }
-//	chain fresh { type filter hook prerouting priority mangle; meta l4proto tcp ct state new ct timeout set "resets" }
+//	chain fresh { type nat hook prerouting priority dstnat - 1; meta l4proto tcp ct timeout set "resets" }
+//
+// Chains of type nat see the first packet of a connection only: the others pass by.
 const (
 	resetsTimeout = "resets"
 	freshChain    = "fresh"
@@ -29,16 +30,13 @@ func (n *nft) forgetResets(conn *nftables.Conn) error {
 	conn.AddObj(&nftables.NamedObj{Table: n.table, Name: resetsTimeout, Type: nftables.ObjTypeCtTimeout,
 		Obj: &expr.CtTimeout{L3Proto: unix.NFPROTO_IPV4, L4Proto: unix.IPPROTO_TCP,
 			Policy: expr.CtStatePolicyTimeout{expr.CtStateTCPCLOSE: 0, expr.CtStateTCPESTABLISHED: established}}})
-	chain := conn.AddChain(&nftables.Chain{Table: n.table, Name: freshChain, Type: nftables.ChainTypeFilter,
-		Hooknum: nftables.ChainHookPrerouting, Priority: nftables.ChainPriorityMangle})
+	before := *nftables.ChainPriorityNATDest - 1
+	chain := conn.AddChain(&nftables.Chain{Table: n.table, Name: freshChain, Type: nftables.ChainTypeNAT,
+		Hooknum: nftables.ChainHookPrerouting, Priority: &before})
 	conn.FlushChain(chain)
 	conn.AddRule(&nftables.Rule{Table: n.table, Chain: chain, Exprs: []expr.Any{
 		&expr.Meta{Key: expr.MetaKeyL4PROTO, Register: reg0},
 		&expr.Cmp{Op: expr.CmpOpEq, Register: reg0, Data: []byte{unix.IPPROTO_TCP}},
-		&expr.Ct{Key: expr.CtKeySTATE, Register: reg0},
-		&expr.Bitwise{SourceRegister: reg0, DestRegister: reg0, Len: 4,
-			Mask: binaryutil.NativeEndian.PutUint32(expr.CtStateBitNEW), Xor: make([]byte, 4)},
-		&expr.Cmp{Op: expr.CmpOpNeq, Register: reg0, Data: make([]byte, 4)},
 		&expr.Objref{Type: unix.NFT_OBJECT_CT_TIMEOUT, Name: resetsTimeout},
 	}})
 	if err := conn.Flush(); err != nil {

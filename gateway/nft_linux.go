@@ -128,21 +128,6 @@ func (n *nft) program(rules []rule) error {
 	return nil
 }
 
-// open connects, and sees to it that what is known agrees with the kernel.
-func (n *nft) open() (*nftables.Conn, error) {
-	conn, err := connect()
-	if err != nil {
-		return nil, fmt.Errorf("open netlink socket: %w", err)
-	}
-	if n.loaded {
-		return conn, nil
-	}
-	if err := n.load(conn); err != nil {
-		return nil, fmt.Errorf("read back rules: %w", err)
-	}
-	return conn, nil
-}
-
 // changed returns the fronts that are not programmed as rules say, sorted.
 func (n *nft) changed(rules []rule) []front {
 	var fronts []front

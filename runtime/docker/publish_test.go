@@ -85,9 +85,9 @@ func TestAPublicationIsOpenWhenPublishReturns(t *testing.T) {
 	for range 3 {
 		must(t, e.Publish(t.Context(), p))
 		found := got(e.cli.ContainerInspect(t.Context(), onlyPublication(t, e).id))(t)
-		if command := got(os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", found.State.Pid)))(t); string(command) != "/pause\x00" {
-			t.Errorf("process 1 is %q, not the pause", command)
-		}
+		eventually(t, "process 1 is the pause", func() bool {
+			return string(got(os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", found.State.Pid)))(t)) == "/pause\x00"
+		})
 		for _, host := range []string{"127.0.0.1", state(t, e).HostIP} {
 			if !greets(host, p) {
 				t.Errorf("nothing answers at %s", host)

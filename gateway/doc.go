@@ -11,6 +11,9 @@
 // half is Client, over whatever stream reaches the agent. An agent that starts without a daemon serves the table in its
 // state file.
 //
-// Read next: runtime/docker/sandbox, whose return route is the other side of the address translation; runtime/docker,
-// which creates the containers and holds a Client.
+// Clients from outside come through publications (publish.go), each in a container of its own, and are answered through them
+// (publisher_linux.go).
+//
+// Read next: runtime/docker/sandbox, whose return route is the other side of the address translation; runtime/docker/publisher,
+// which is a publication; runtime/docker, which creates the containers and holds a Client.
 package gateway

@@ -139,21 +139,6 @@ func (n *nft) program(rules []rule) error {
 	return nil
 }
 
-// open connects, and sees to it that what is known agrees with the kernel.
-func (n *nft) open() (*nftables.Conn, error) {
-	conn, err := connect()
-	if err != nil {
-		return nil, fmt.Errorf("open netlink socket: %w", err)
-	}
-	if n.loaded {
-		return conn, nil
-	}
-	if err := n.load(conn); err != nil {
-		return nil, fmt.Errorf("read back rules: %w", err)
-	}
-	return conn, nil
-}
-
 // added counts what the transaction holds, and ends it when that is enough. It must make sense by itself then.
 func (n *nft) added(conn *nftables.Conn, objects int) error {
 	if n.pending += objects; n.pending < batchObjects {

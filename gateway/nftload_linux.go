@@ -9,6 +9,21 @@ import (
 	"github.com/google/nftables"
 )
 
+// open connects, and sees to it that what is known agrees with the kernel.
+func (n *nft) open() (*nftables.Conn, error) {
+	conn, err := connect()
+	if err != nil {
+		return nil, fmt.Errorf("open netlink socket: %w", err)
+	}
+	if n.loaded {
+		return conn, nil
+	}
+	if err := n.load(conn); err != nil {
+		return nil, fmt.Errorf("read back rules: %w", err)
+	}
+	return conn, nil
+}
+
 // load makes sure of the fixed part and reads what an earlier agent, or a failed transaction, left of the rest. Those
 // rules are in force until the same call of apply replaces them, front by front.
 func (n *nft) load(conn *nftables.Conn) error {

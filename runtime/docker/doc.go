@@ -14,7 +14,7 @@
 // and dns.go; how an image is pulled in image.go, keyring.go and credentials.go; what all pods share is in infra.go,
 // network.go and gateway.go; how ports of the host lead to Services in publish.go and publishspec.go.
 //
-// Read next: runtime, the contract; runtime/docker/sandbox, the process in the sandbox; runtime/docker/publisher, that in a publication; runtime/docker/writer, the
-// helper that swaps files in it; runtime/docker/reaper, the one that kills abandoned commands; gateway, which serves names
-// and Service addresses.
+// Read next: runtime, the contract; runtime/docker/sandbox, the process in the sandbox; runtime/docker/publisher, that in a
+// publication; runtime/docker/writer, the helper that swaps files in a sandbox; runtime/docker/reaper, the one that kills
+// abandoned commands; gateway, which serves names and Service addresses.
 package docker

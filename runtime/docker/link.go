@@ -76,6 +76,9 @@ func (e *Engine) routePublications(ctx context.Context) error {
 		now.table.Publications = publishers
 		e.link.want(&now)
 	}
+	if client := e.link.current(); client != nil && slices.Equal(client.Table().Publications, publishers) {
+		return nil
+	}
 	_, err := e.apply(ctx, func(table gateway.Table) gateway.Table {
 		table.Publications = publishers
 		return table

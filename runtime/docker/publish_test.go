@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"slices"
 	"strings"
 	"syscall"
@@ -83,6 +84,10 @@ func TestAPublicationIsOpenWhenPublishReturns(t *testing.T) {
 	p := greeter(t, e)
 	for range 3 {
 		must(t, e.Publish(t.Context(), p))
+		found := got(e.cli.ContainerInspect(t.Context(), onlyPublication(t, e).id))(t)
+		eventually(t, "process 1 is the pause", func() bool {
+			return string(got(os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", found.State.Pid)))(t)) == "/pause\x00"
+		})
 		for _, host := range []string{"127.0.0.1", state(t, e).HostIP} {
 			if !greets(host, p) {
 				t.Errorf("nothing answers at %s", host)

@@ -8,7 +8,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -55,9 +57,11 @@ type automatic struct {
 	log     *slog.Logger
 	storage certmagic.Storage
 	life    context.Context
+	// httpPort and httpsPort are where challenges arrive: there certmagic need not listen itself.
+	httpPort, httpsPort int
 
 	mu       sync.Mutex
-	settings ACME
+	settings Settings
 	cache    *certmagic.Cache
 	hosts    map[string]*managed
 }
@@ -78,8 +82,13 @@ func newAutomatic(ctx context.Context, dir string, log *slog.Logger) *automatic 
 	return a
 }
 
+// listenAt is called before the first set.
+func (a *automatic) listenAt(listeners []net.Listener) {
+	a.httpPort, a.httpsPort = listeners[0].Addr().(*net.TCPAddr).Port, listeners[1].Addr().(*net.TCPAddr).Port
+}
+
 // set has certificates obtained for these hosts and no others. With wait it returns when those on disk are loaded.
-func (a *automatic) set(hosts []string, settings ACME, wait bool) {
+func (a *automatic) set(hosts []string, settings Settings, wait bool) {
 	added, removed := a.compare(hosts, settings)
 	a.cache.RemoveManaged(removed)
 	if loaded := a.manage(added, settings); wait {
@@ -93,7 +102,7 @@ func (a *automatic) set(hosts []string, settings ACME, wait bool) {
 
 // compare takes over the hosts and tells what is new and what is not wanted any more. The cache must not be called while mu is
 // held: it asks for configurations under its own lock.
-func (a *automatic) compare(hosts []string, settings ACME) (added []string, removed []certmagic.SubjectIssuer) {
+func (a *automatic) compare(hosts []string, settings Settings) (added []string, removed []certmagic.SubjectIssuer) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	changed := !sameACME(a.settings, settings)
@@ -114,42 +123,45 @@ func (a *automatic) compare(hosts []string, settings ACME) (added []string, remo
 	return added, removed
 }
 
-func sameACME(a, b ACME) bool {
-	return a.Directory == b.Directory && a.Email == b.Email && a.Agreed == b.Agreed && string(a.Roots) == string(b.Roots)
+// sameACME: what is asked for is asked for in the same way.
+func sameACME(a, b Settings) bool {
+	return a.HTTPPort == b.HTTPPort && a.HTTPSPort == b.HTTPSPort && reflect.DeepEqual(a.ACME, b.ACME)
 }
 
 // obstacle says why no certificate can be asked for, and what to do; empty if it can.
-func obstacle(host string, settings ACME) string {
+func obstacle(host string, settings Settings) string {
 	switch {
 	case strings.HasPrefix(host, "*"):
 		return "a wildcard cannot be proven by HTTP or TLS: list the hosts, or put a certificate into the Secret"
-	case !settings.Agreed:
+	case settings.HTTPPort == 0 && settings.HTTPSPort == 0:
+		return "no port is published at which a challenge could arrive"
+	case !settings.ACME.Agreed:
 		return "the terms of service of the certificate authority are not agreed to: start the daemon with --acme-email"
 	}
 	return ""
 }
 
 // manage begins with new hosts. The channel is closed when what is on disk is loaded; the rest goes on by itself.
-func (a *automatic) manage(hosts []string, settings ACME) (done chan struct{}) {
+func (a *automatic) manage(hosts []string, settings Settings) (done chan struct{}) {
 	done = make(chan struct{})
 	hosts = slices.DeleteFunc(hosts, func(host string) bool { return obstacle(host, settings) != "" })
 	if len(hosts) == 0 {
 		close(done)
 		return done
 	}
-	roots, err := trustedRoots(settings.Roots)
+	roots, err := trustedRoots(settings.ACME.Roots)
 	var loaded sync.WaitGroup
 	for _, host := range hosts {
 		if err != nil {
 			a.note(host, func(s *CertificateState) { s.Phase, s.Message = Failed, err.Error() })
 			continue
 		}
-		ctx, config := a.begin(host, settings, roots)
-		loaded.Go(func() {
-			if err := config.ManageAsync(ctx, []string{host}); err != nil && ctx.Err() == nil {
-				a.note(host, func(s *CertificateState) { s.Phase, s.Message = Failed, err.Error() })
-			}
-		})
+		ctx, m := a.begin(host, settings, roots)
+		kept := a.storage.Exists(ctx, certmagic.StorageKeys.SiteCert(m.issuer.IssuerKey(), host))
+		_ = m.config.ManageAsync(ctx, []string{host}) // whatever goes wrong comes to failed
+		if kept {
+			loaded.Go(func() { a.awaitReady(ctx, host) })
+		}
 	}
 	go func() {
 		loaded.Wait()
@@ -159,7 +171,7 @@ func (a *automatic) manage(hosts []string, settings ACME) (done chan struct{}) {
 }
 
 // begin makes the configuration of a host.
-func (a *automatic) begin(host string, settings ACME, roots *x509.CertPool) (context.Context, *certmagic.Config) {
+func (a *automatic) begin(host string, settings Settings, roots *x509.CertPool) (context.Context, *managed) {
 	ctx, cancel := context.WithCancel(a.life)
 	logger := zap.New(&listener{log: a.log, host: host, failed: a.failed})
 	config := certmagic.New(a.cache, certmagic.Config{
@@ -170,14 +182,31 @@ func (a *automatic) begin(host string, settings ACME, roots *x509.CertPool) (con
 		},
 	})
 	issuer := certmagic.NewACMEIssuer(config, certmagic.ACMEIssuer{
-		CA: cmp.Or(settings.Directory, certmagic.LetsEncryptProductionCA), Email: settings.Email, Agreed: settings.Agreed,
-		TrustedRoots: roots, Logger: logger,
+		CA: cmp.Or(settings.ACME.Directory, certmagic.LetsEncryptProductionCA), Email: settings.ACME.Email, Agreed: true,
+		DisableHTTPChallenge: settings.HTTPPort == 0, DisableTLSALPNChallenge: settings.HTTPSPort == 0,
+		TrustedRoots: roots, Logger: logger, AltHTTPPort: a.httpPort, AltTLSALPNPort: a.httpsPort,
 	})
 	config.Issuers = []certmagic.Issuer{issuer}
+	m := &managed{cancel: cancel, config: config, issuer: issuer, state: CertificateState{Host: host, Phase: Obtaining}}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.hosts[host] = &managed{cancel: cancel, config: config, issuer: issuer, state: CertificateState{Host: host, Phase: Obtaining}}
-	return ctx, config
+	a.hosts[host] = m
+	return ctx, m
+}
+
+// awaitReady waits for a certificate to be loaded, which may take a request to the server for its revocation status.
+func (a *automatic) awaitReady(ctx context.Context, host string) {
+	ready := func() bool {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		m := a.hosts[host]
+		return m == nil || m.state.Phase != Obtaining
+	}
+	for deadline := time.Now().Add(loading); !ready() && time.Now().Before(deadline); {
+		if !pause(ctx, 2*time.Millisecond) {
+			return
+		}
+	}
 }
 
 // trustedRoots are the public ones, which the image has no files of, and more.
@@ -210,7 +239,9 @@ func (a *automatic) happened(host, event string) {
 				s.Phase, s.Message, s.Next = Obtaining, "", time.Time{}
 			}
 		})
-	case "cert_obtained", "cached_managed_cert":
+	case "cert_obtained": // and not loaded yet
+		a.note(host, func(s *CertificateState) { s.Message, s.Next = "", time.Time{} })
+	case "cached_managed_cert":
 		a.note(host, func(s *CertificateState) { s.Phase, s.Message, s.Next = Ready, "", time.Time{} })
 	}
 }

@@ -30,7 +30,7 @@ func (l *listener) Check(entry zapcore.Entry, checked *zapcore.CheckedEntry) *za
 	return checked.AddCore(entry, l)
 }
 
-// Write implements zapcore.Core. The messages are those of certmagic's async.go.
+// Write implements zapcore.Core. The messages are those of certmagic's async.go and config.go.
 func (l *listener) Write(entry zapcore.Entry, fields []zapcore.Field) error {
 	values := zapcore.NewMapObjectEncoder()
 	for _, f := range append(append([]zapcore.Field(nil), l.fields...), fields...) {
@@ -45,7 +45,7 @@ func (l *listener) Write(entry zapcore.Entry, fields []zapcore.Field) error {
 	case "will retry":
 		wait, _ := values.Fields["retrying_in"].(time.Duration)
 		l.failed(l.host, reason, time.Now().Add(wait))
-	case "job failed", "final attempt; giving up":
+	case "job failed", "final attempt; giving up", "initiating certificate management":
 		l.failed(l.host, reason, time.Time{})
 	}
 	return nil

@@ -60,12 +60,13 @@ func Run(ctx context.Context, opts AgentOptions, in io.Reader, out io.Writer) er
 	if err != nil {
 		return err
 	}
-	a.restore()
 	addresses := []string{opts.HTTP, opts.HTTPS}
 	listeners, err := listen(ctx, addresses)
 	if err != nil {
 		return err
 	}
+	a.automatic.listenAt(listeners)
+	a.restore() // connections wait
 	server := newServer(a.proxy, tlsConfig(a.proxy, a.automatic, fallback), listeners)
 	server.start()
 	a.log.Info("ingress agent serves", "http", opts.HTTP, "https", opts.HTTPS)
@@ -148,7 +149,7 @@ func (a *agent) follow() {
 // were obtained before are there when it returns.
 func (a *agent) apply(config Config, wait bool) {
 	problems := a.proxy.serveConfig(config)
-	a.automatic.set(a.proxy.router.Load().automatic, config.Settings.ACME, wait)
+	a.automatic.set(a.proxy.router.Load().automatic, config.Settings, wait)
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.hello.Digest, a.hello.Ingresses, a.hello.Problems = config.Digest(), config.Ingresses, nil

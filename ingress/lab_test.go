@@ -100,6 +100,7 @@ func newLab(t *testing.T) *lab {
 	l.agent = newAgent(life, withDefaults(AgentOptions{Storage: t.TempDir(), Log: slog.New(slog.NewTextHandler(testWriter{t}, nil))}))
 	listeners, err := listen(life, []string{"127.0.0.1:0", "127.0.0.1:0"})
 	must(t, err)
+	l.agent.automatic.listenAt(listeners)
 	l.plain, l.secure = listeners[0].Addr().String(), listeners[1].Addr().String()
 	l.fallback, err = selfSigned(time.Now())
 	must(t, err)

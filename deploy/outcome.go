@@ -94,7 +94,8 @@ func pending(o *plan.ObjectStatus) bool {
 	case "PersistentVolumeClaim":
 		return o.Summary["status"] == string(corev1.ClaimPending)
 	case "Service", "Ingress":
-		return meta.IsStatusConditionTrue(o.Conditions, corev1.LoadBalancerPortsError)
+		c := meta.FindStatusCondition(o.Conditions, corev1.LoadBalancerPortsError)
+		return c != nil && c.Reason != plan.SyncLoadBalancerFailed
 	}
 	return o.Pod != nil && o.Pod.Phase == corev1.PodPending && slices.ContainsFunc(o.Pod.Conditions, func(c corev1.PodCondition) bool {
 		return c.Type == corev1.PodScheduled && c.Status == corev1.ConditionFalse

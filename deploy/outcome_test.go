@@ -21,8 +21,10 @@ func TestWhatOnlyWaitsIsNotCalledFailed(t *testing.T) {
 	waiting, claim := of("Pod", plan.Stalled, unplaced, ""), of("PersistentVolumeClaim", plan.Stalled, nil, "Pending")
 	lost, web := of("PersistentVolumeClaim", plan.Stalled, nil, "Lost"), of("Deployment", plan.Reconciling, nil, "")
 	unpublished, unaddressed := of("Service", plan.Stalled, nil, ""), of("Service", plan.Stalled, nil, "")
+	unpublished.Conditions = []metav1.Condition{{Type: corev1.LoadBalancerPortsError, Status: metav1.ConditionTrue, Reason: plan.PortAlreadyAllocated}}
+	broken := of("Service", plan.Stalled, nil, "")
+	broken.Conditions = []metav1.Condition{{Type: corev1.LoadBalancerPortsError, Status: metav1.ConditionTrue, Reason: plan.SyncLoadBalancerFailed}}
 	shut := of("Ingress", plan.Stalled, nil, "")
-	unpublished.Conditions = []metav1.Condition{{Type: corev1.LoadBalancerPortsError, Status: metav1.ConditionTrue}}
 	shut.Conditions = unpublished.Conditions
 	for _, c := range []struct {
 		name    string
@@ -37,6 +39,7 @@ func TestWhatOnlyWaitsIsNotCalledFailed(t *testing.T) {
 		{"Ingresses whose port somebody else has", []plan.ObjectStatus{shut, web}, history.Failed, "Ingress default/a: why", true},
 		{"a claim that has lost its volume", []plan.ObjectStatus{waiting, lost}, history.Failed, "PersistentVolumeClaim default/a: why", false},
 		{"a Service whose port somebody else has", []plan.ObjectStatus{unpublished, web}, history.Failed, "Service default/a: why", true},
+		{"a Service that the engine does not publish", []plan.ObjectStatus{broken}, history.Failed, "Service default/a: why", false},
 		{"a Service without an address", []plan.ObjectStatus{unpublished, unaddressed}, history.Failed, "Service default/a: why", false},
 		{"a pod that failed", []plan.ObjectStatus{claim, placed}, history.Failed, "Pod default/a: why", false},
 		{"a rollout", []plan.ObjectStatus{web}, history.Applying, "Deployment default/a: why", false},

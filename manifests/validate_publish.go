@@ -1,6 +1,7 @@
 package manifests
 
 import (
+	"iter"
 	"net/netip"
 	"strings"
 
@@ -155,7 +156,8 @@ func SourceRanges(s *corev1.Service) []string {
 	return out
 }
 
-// askedPorts are the ports of the host that Services ask for by number, each with who does so first.
+// askedPorts are the ports of the host that Services ask for by number, each with who does so first: node ports by their number,
+// as a cluster has them, and all that is published by the port of the host.
 type askedPorts struct {
 	nodePorts map[int32]asker
 	published map[hostPort]asker
@@ -173,41 +175,57 @@ func (a asker) String() string {
 func newAskedPorts(set *Set) askedPorts {
 	asked := askedPorts{map[int32]asker{}, map[hostPort]asker{}}
 	for _, o := range set.Objects {
-		if s, is := o.Value.(*corev1.Service); is && isPublished(&s.Spec) {
-			asked.note(o, &s.Spec)
+		if s, is := o.Value.(*corev1.Service); is {
+			for key, path := range askedBy(&s.Spec) {
+				asked.note(o, key, path)
+			}
 		}
 	}
 	return asked
 }
 
-func (a askedPorts) note(o *Object, spec *corev1.ServiceSpec) {
-	for i, p := range spec.Ports {
-		at := field.NewPath("spec", "ports").Index(i)
-		if _, taken := a.nodePorts[p.NodePort]; !taken && p.NodePort != 0 {
-			a.nodePorts[p.NodePort] = asker{o, at.Child("nodePort")}
-		}
-		key := hostPort{protocol: p.Protocol, port: p.Port}
-		if _, taken := a.published[key]; !taken && spec.Type == corev1.ServiceTypeLoadBalancer {
-			a.published[key] = asker{o, at.Child("port")}
+// askedBy lists the ports of the host that a Service asks for by number, with the fields that do.
+func askedBy(spec *corev1.ServiceSpec) iter.Seq2[hostPort, *field.Path] {
+	return func(yield func(hostPort, *field.Path) bool) {
+		for i, p := range spec.Ports {
+			at := field.NewPath("spec", "ports").Index(i)
+			if spec.Type == corev1.ServiceTypeLoadBalancer && !yield(hostPort{protocol: p.Protocol, port: p.Port}, at.Child("port")) {
+				return
+			}
+			if isPublished(spec) && p.NodePort != 0 && !yield(hostPort{protocol: p.Protocol, port: p.NodePort}, at.Child("nodePort")) {
+				return
+			}
 		}
 	}
 }
 
-// sharedPorts finds what two Services ask for: a cluster has each node port once, whatever the protocol, and one host has each
-// port of load balancers once.
+func (a askedPorts) note(o *Object, key hostPort, path *field.Path) {
+	if _, taken := a.published[key]; !taken {
+		a.published[key] = asker{o, path}
+	}
+	if _, taken := a.nodePorts[key.port]; !taken && isNodePort(path) {
+		a.nodePorts[key.port] = asker{o, path}
+	}
+}
+
+func isNodePort(path *field.Path) bool { return strings.HasSuffix(path.String(), ".nodePort") }
+
+// sharedPorts finds what is asked for twice: a cluster has each node port for one Service, whatever the protocol; and this host
+// has each port once, where a cluster would give each load balancer an address of its own.
 func (c check) sharedPorts(asked askedPorts) {
 	s, is := c.object.Value.(*corev1.Service)
-	if !is || !isPublished(&s.Spec) {
+	if !is {
 		return
 	}
-	for i, p := range s.Spec.Ports {
-		at := field.NewPath("spec", "ports").Index(i)
-		if first := asked.nodePorts[p.NodePort]; p.NodePort != 0 && first.object != c.object {
-			c.add(at.Child("nodePort"), "node port %d is asked for by %s already: choose another, or leave it out to have one chosen", p.NodePort, first)
-		}
-		first := asked.published[hostPort{protocol: p.Protocol, port: p.Port}]
-		if s.Spec.Type == corev1.ServiceTypeLoadBalancer && first.object != c.object {
-			c.warn(at.Child("port"), "port %d/%s of the host is asked for by %s as well: only one of them is published", p.Port, p.Protocol, first)
+	for key, path := range askedBy(&s.Spec) {
+		first := asked.published[key]
+		switch by := asked.nodePorts[key.port]; {
+		case isNodePort(path) && by.object != c.object:
+			c.add(path, "node port %d is asked for by %s already: choose another, or leave it out to have one chosen", key.port, by)
+		case first.object != c.object:
+			c.warn(path, "port %d/%s of the host is asked for by %s as well: only one of them is published", key.port, key.protocol, first)
+		case first.path.String() != path.String() && isNodePort(first.path) != isNodePort(path):
+			c.add(path, "port %d/%s of the host is asked for by %s of this Service, too", key.port, key.protocol, first.path)
 		}
 	}
 }

@@ -170,6 +170,11 @@ spec:
 		{name: "a port of load balancers", yaml: serviceHead + "  type: LoadBalancer\n  ports: [{port: 80}]\n" + second +
 			"  type: LoadBalancer\n  ports: [{port: 80}]\n",
 			warnings: []string{"a.yaml:13: Service other/api: spec.ports[0].port: port 80/TCP of the host is asked for by Service default/web (a.yaml:6) as well: only one of them is published"}},
+		{name: "a node port that is the port of a load balancer", yaml: serviceHead + "  type: LoadBalancer\n  ports: [{port: 30080}]\n" + second +
+			"  type: NodePort\n  ports: [{port: 80, nodePort: 30080}]\n",
+			warnings: []string{"a.yaml:13: Service other/api: spec.ports[0].nodePort: port 30080/TCP of the host is asked for by Service default/web (a.yaml:6) as well: only one of them is published"}},
+		{name: "a node port that is a port of its load balancer", yaml: serviceHead + "  type: LoadBalancer\n  ports:\n  - {name: a, port: 30080}\n  - {name: b, port: 80, nodePort: 30080}\n",
+			errors: []string{"a.yaml:8: spec.ports[1].nodePort: port 30080/TCP of the host is asked for by spec.ports[0].port of this Service, too"}},
 		{name: "other protocols", yaml: serviceHead + "  type: LoadBalancer\n  ports: [{port: 53}]\n" + second +
 			"  type: LoadBalancer\n  ports: [{port: 53, protocol: UDP}]\n"},
 	})

@@ -102,9 +102,9 @@ func reasons(a plan.Action) (done, failed string) {
 	case plan.UpdateVolume:
 		return "VolumeUpdated", failedMount
 	case plan.PublishPorts: // upstream: k8s.io/cloud-provider/controllers/service/controller.go
-		return "EnsuredLoadBalancer", syncLoadBalancerFailed
+		return "EnsuredLoadBalancer", plan.SyncLoadBalancerFailed
 	case plan.UnpublishPorts:
-		return "DeletedLoadBalancer", syncLoadBalancerFailed
+		return "DeletedLoadBalancer", plan.SyncLoadBalancerFailed
 	case plan.WriteNote:
 		return "Noted", "FailedNote"
 	case plan.RemoveVolume:
@@ -113,9 +113,6 @@ func reasons(a plan.Action) (done, failed string) {
 		return "Removed", "FailedRemove"
 	}
 }
-
-// syncLoadBalancerFailed is upstream's word for ports that were not opened, or not closed.
-const syncLoadBalancerFailed = "SyncLoadBalancerFailed"
 
 // failedContainer is upstream's word for a container that was not created or not started.
 const failedContainer = "Failed"
@@ -130,7 +127,7 @@ func eventReason(problem string) string {
 	case killContainerError:
 		return failedKillPod
 	case plan.PortAlreadyAllocated:
-		return syncLoadBalancerFailed
+		return plan.SyncLoadBalancerFailed
 	default:
 		return problem
 	}

@@ -110,9 +110,13 @@ func cronHappenings(o *plan.ObjectStatus, out map[string]Event) {
 	}
 }
 
-// serviceHappenings are that a Service waits for ports of the host, for as long as it does for the same reason.
+// serviceHappenings are that a Service waits for ports of the host, for as long as it does for the same reason. What failed was told
+// of when it did.
 func serviceHappenings(o *plan.ObjectStatus, out map[string]Event) {
 	for _, c := range o.Conditions {
+		if c.Reason == plan.SyncLoadBalancerFailed {
+			continue
+		}
 		e := Event{Type: corev1.EventTypeWarning, Reason: c.Reason, Object: o.Ref.String(), Message: c.Message}
 		out[strings.Join([]string{e.Object, e.Reason, e.Message}, "\x00")] = e
 	}

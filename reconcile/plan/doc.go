@@ -20,6 +20,9 @@
 // garbage.go. How many pods a workload has is what git says, or what its HorizontalPodAutoscaler decides (autoscaler.go): Plan
 // works on the commit with those numbers filled in.
 //
+// Services and their endpoints are in service.go, clusterip.go and endpoint.go. Which ports of the host are open for them, and who
+// gets a port that several want, is in publication.go; nodeport.go allots node ports, and publishstatus.go tells of it.
+//
 // A pod's life is decided in mend (pod.go): how it ends (end.go), its init containers and sidecars, its app containers
 // (initcontainer.go, container.go), the files in its volumes (volume.go). Whether a new one may be made at all is asked in
 // admit: of its namespace's quotas (quota.go), of the host (schedule.go, hostport.go, bind.go) and of its images (image.go).

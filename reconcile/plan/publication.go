@@ -31,9 +31,9 @@ type publication struct {
 	hindrance *hindrance
 }
 
-// hindrance is why ports are not published.
+// hindrance is why ports are not published. The reason is PortAlreadyAllocated if it is not given.
 type hindrance struct {
-	words string
+	reason, words string
 	// passing: it waits for something that is on its way out already. lasting: nothing but another commit, or a person, helps.
 	passing, lasting bool
 }

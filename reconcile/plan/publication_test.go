@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"testing"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 
@@ -106,5 +108,42 @@ func (w *world) printPublished() {
 			fmt.Fprintf(&w.out, " (closed: %s)", p.Error)
 		}
 		fmt.Fprintln(&w.out)
+	}
+}
+
+// TestWhatIsSaidOfPortsThatAreNotOpen: the engine's words, and who has the port where it knows.
+func TestWhatIsSaidOfPortsThatAreNotOpen(t *testing.T) {
+	const yaml = "apiVersion: v1\nkind: Service\nmetadata: {name: web}\nspec: {type: LoadBalancer, selector: {app: web}, ports: [{name: a, port: 443}, {name: b, port: 80}]}\n"
+	for _, c := range []struct {
+		name    string
+		problem runtime.Problem
+		after   time.Duration
+		health  plan.Health
+		message string
+	}{
+		{name: "nothing yet", health: plan.Reconciling, message: "is being published at 0.0.0.0:443 → 443/TCP, 0.0.0.0:80 → 80/TCP"},
+		{name: "another failure", problem: runtime.Problem{Reason: plan.SyncLoadBalancerFailed, Message: "no space left on device"}, health: plan.Reconciling, message: "no space left on device"},
+		{name: "another failure, for long", problem: runtime.Problem{Reason: plan.SyncLoadBalancerFailed, Message: "no space left on device"}, after: 15 * time.Second,
+			health: plan.Stalled, message: "no space left on device"},
+		{name: "a container", problem: runtime.Problem{Reason: plan.PortAlreadyAllocated, Message: "publish default/web: host port 80/TCP is taken by container nginx: Bind for 0.0.0.0:80 failed"},
+			health: plan.Stalled, message: "port 80/TCP of the host is in use by container nginx; stop it, or choose another port"},
+		{name: "nobody knows which port", problem: runtime.Problem{Reason: plan.PortAlreadyAllocated, Message: "address already in use"},
+			health: plan.Stalled, message: "port 443/TCP or 80/TCP of the host is in use by a program outside Podyard; stop it, or choose another port"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := newWorld(t)
+			w.use(load(t, "a.yaml", []byte(yaml), w.now))
+			if c.problem.Message != "" {
+				w.state.Problems["Service default/web"] = c.problem
+			}
+			w.now = w.now.Add(c.after)
+			got := w.plan().Objects[0]
+			if got.Health != c.health || got.Message != c.message {
+				t.Errorf("%s: %s; want %s: %s", got.Health, got.Message, c.health, c.message)
+			}
+			if c.problem.Reason != "" && got.Conditions[0].Reason != c.problem.Reason {
+				t.Errorf("the reason is %s, want %s", got.Conditions[0].Reason, c.problem.Reason)
+			}
+		})
 	}
 }

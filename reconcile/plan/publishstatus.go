@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 
@@ -10,9 +11,14 @@ import (
 	"github.com/podyard/podyard/manifests"
 )
 
-// PortAlreadyAllocated is upstream's word (pkg/registry/core/service/portallocator/controller) for a port that somebody else has.
-// A runtime.Problem has it if that is a program that the engine does not know.
-const PortAlreadyAllocated = "PortAlreadyAllocated"
+// Reasons why ports are not open, in upstream's words (pkg/registry/core/service/portallocator/controller, and
+// k8s.io/cloud-provider/controllers/service for the last one). A runtime.Problem has the first if somebody has a port who is
+// none of Podyard's.
+const (
+	PortAlreadyAllocated   = "PortAlreadyAllocated"
+	portRangeFull          = "PortRangeFull"
+	SyncLoadBalancerFailed = "SyncLoadBalancerFailed"
+)
 
 // tellPublished says in a Service's status where it is reached from outside: as status.loadBalancer and kubectl's columns do.
 func (p *planner) tellPublished(service *corev1.Service, status *ObjectStatus) {
@@ -39,7 +45,7 @@ func (p *planner) externalIPs() []string {
 // judgePublished is what a Service is whose ports are not as they should be.
 func (p *planner) judgePublished(service *corev1.Service, status *ObjectStatus) {
 	if lacking := p.withoutNodePort(service); lacking != "" {
-		p.portsError(status, &hindrance{lasting: true, words: lacking})
+		p.portsError(status, &hindrance{lasting: true, reason: portRangeFull, words: lacking})
 		return
 	}
 	b := p.publications[PublicationName(service.Namespace, service.Name)]
@@ -74,7 +80,7 @@ func (p *planner) problemAt(b *publication) *hindrance {
 	case !failed:
 		return nil
 	case problem.Reason != PortAlreadyAllocated:
-		return &hindrance{words: problem.Message}
+		return &hindrance{reason: SyncLoadBalancerFailed, words: problem.Message}
 	}
 	return &hindrance{lasting: true, words: fmt.Sprintf("port %s of the host is in use by %s; stop it, or choose another port",
 		b.portIn(problem.Message), holderIn(problem.Message))}
@@ -112,7 +118,7 @@ func (p *planner) portsError(status *ObjectStatus, h *hindrance) {
 		status.Health = p.patience(&obstacle{passing: h.passing})
 	}
 	status.Conditions = append(status.Conditions, metav1.Condition{
-		Type: corev1.LoadBalancerPortsError, Status: metav1.ConditionTrue, Reason: PortAlreadyAllocated, Message: h.words,
+		Type: corev1.LoadBalancerPortsError, Status: metav1.ConditionTrue, Reason: cmp.Or(h.reason, PortAlreadyAllocated), Message: h.words,
 		LastTransitionTime: metav1.NewTime(p.desired.Since),
 	})
 }

@@ -48,7 +48,7 @@ subsets: [{addresses: [{ip: %[1]s, hostname: db-0}], ports: [{port: %[2]s}]}]
 	}
 }
 
-// outsideProgram answers as podyard hello does, at an address of this machine that containers reach.
+// outsideProgram answers as podyard hello does, on every address of this machine.
 func outsideProgram(t *testing.T) (address, port string) {
 	t.Helper()
 	listener, err := net.Listen("tcp4", ":0")
@@ -59,15 +59,21 @@ func outsideProgram(t *testing.T) (address, port string) {
 	go func() { _ = server.Serve(listener) }() // until Close
 	t.Cleanup(func() { server.Close() })
 	_, port, _ = net.SplitHostPort(listener.Addr().String())
+	return hostAddress(t), port
+}
+
+// hostAddress is one of this machine that containers reach.
+func hostAddress(t *testing.T) string {
+	t.Helper()
 	addresses, err := net.InterfaceAddrs()
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, a := range addresses {
 		if n, is := a.(*net.IPNet); is && n.IP.To4() != nil && n.IP.IsGlobalUnicast() {
-			return n.IP.String(), port
+			return n.IP.String()
 		}
 	}
 	t.Fatal("this machine has no address of IPv4")
-	return "", ""
+	return ""
 }

@@ -6,7 +6,7 @@ import "slices"
 var objectFields = slices.Concat(
 	honour("apiVersion", "kind", "metadata.{name,namespace}"),
 	refuse("an object needs a name: git is where it is found again", "metadata.generateName"),
-	honourWith("an object of which no owner is in the commit is removed, if it has pods or is a Service", "metadata.ownerReferences[].{apiVersion,kind,name}"),
+	honourWith("an object of which no owner is in the commit is removed, if it has pods, or is a Service or an Ingress", "metadata.ownerReferences[].{apiVersion,kind,name}"),
 	ignoreSilently("git does not know the identities that a cluster would give", "metadata.ownerReferences[].{uid,controller,blockOwnerDeletion}"),
 	metadataFields,
 )

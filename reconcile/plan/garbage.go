@@ -7,7 +7,7 @@ import (
 	"github.com/podyard/podyard/manifests"
 )
 
-// dropGarbage takes out of the commit what has pods, or is a Service, and names owners of which none is there any more: a
+// dropGarbage takes out of the commit what has pods, or is a Service or an Ingress, and names owners of which none is there any more: a
 // dependent of two owners goes with the last of them, and what it owns with it. An owner that is kept, or left its dependents
 // as orphans, counts as there. Upstream: attemptToDeleteItem (pkg/controller/garbagecollector/garbagecollector.go).
 func (p *planner) dropGarbage() {

@@ -177,6 +177,8 @@ type State struct {
 	Routes Routes
 	// Publications are what is published on the host, sorted by namespace and name.
 	Publications []Published
+	// Certificates are those that the proxy for Ingresses obtains by itself, sorted by host.
+	Certificates []AutomaticCertificate
 	// Problems says why the last action on a pod failed, by "namespace/name". Reconcile fills it; runtimes leave it nil.
 	Problems map[string]Problem
 	// Notes are what plan.WriteNote wrote, by name: what outlives pods. Reconcile fills it; runtimes leave it nil.
@@ -492,6 +494,27 @@ func (Certificate) GoString() string { return "(secret)" }
 
 // MarshalJSON implements json.Marshaler and tells nothing.
 func (Certificate) MarshalJSON() ([]byte, error) { return []byte("{}"), nil }
+
+// AutomaticCertificate is how the certificate of a host fares for which an Ingress asks an ACME server.
+type AutomaticCertificate struct {
+	Host  string
+	Phase CertificatePhase
+	// Message says why there is none yet, or why it is not renewed, and of CertificateWaiting what a person is to do.
+	Message string
+	// NotAfter is the end of its validity, Next when it is tried again; zero if there is none.
+	NotAfter, Next time.Time
+}
+
+// CertificatePhase is the life of an AutomaticCertificate.
+type CertificatePhase string
+
+// The phases. One that cannot be renewed is Ready until it ends, with a message.
+const (
+	CertificateWaiting   CertificatePhase = "Waiting"
+	CertificateObtaining CertificatePhase = "Obtaining"
+	CertificateReady     CertificatePhase = "Ready"
+	CertificateFailed    CertificatePhase = "Failed"
+)
 
 // ProbeResult is the answer to one probe.
 type ProbeResult struct {

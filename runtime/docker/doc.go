@@ -12,9 +12,9 @@
 // The steps of a pod's life are in sandbox.go, container.go, volume.go and files.go, its containers' last words in
 // message.go; what Kubernetes' fields mean to Docker is in convert.go, resources.go, device.go, security.go, seccomp.go
 // and dns.go; how an image is pulled in image.go, keyring.go and credentials.go; what all pods share is in infra.go,
-// network.go and gateway.go.
+// network.go and gateway.go. The proxy for Ingresses is in ingress.go; agentlink.go keeps the connections to both agents up.
 //
 // Read next: runtime, the contract; runtime/docker/sandbox, the process in the sandbox; runtime/docker/writer, the
 // helper that swaps files in it; runtime/docker/reaper, the one that kills abandoned commands; gateway, which serves names
-// and Service addresses.
+// and Service addresses; ingress, which serves Ingresses.
 package docker

@@ -177,8 +177,6 @@ type State struct {
 	Routes Routes
 	// Publications are what is published on the host, sorted by namespace and name.
 	Publications []Published
-	// Certificates are those that the proxy for Ingresses obtains by itself, sorted by host.
-	Certificates []AutomaticCertificate
 	// Problems says why the last action on a pod failed, by "namespace/name". Reconcile fills it; runtimes leave it nil.
 	Problems map[string]Problem
 	// Notes are what plan.WriteNote wrote, by name: what outlives pods. Reconcile fills it; runtimes leave it nil.
@@ -190,6 +188,8 @@ type State struct {
 	HostIP string
 	// ServiceCIDR is the slice of the pod network from which ClusterIPs are taken, as "10.89.192.0/18".
 	ServiceCIDR string
+	// Certificates are those that the proxy for Ingresses obtains by itself, sorted by host.
+	Certificates []AutomaticCertificate
 }
 
 // Problem is why an action on a pod failed.

@@ -205,6 +205,9 @@ func (a *agent) do(r request) response {
 		hello := a.greeting()
 		return response{ID: r.ID, Hello: &hello}
 	}
+	if r.Certificates != nil {
+		return response{ID: r.ID, Certificates: a.automatic.states()}
+	}
 	a.apply(*r.Apply, false)
 	if err := wire.WriteState(a.opts.StateFile, *r.Apply); err != nil {
 		a.log.Error("keep Ingresses", "err", err)

@@ -22,29 +22,19 @@ type Client struct {
 // the agent's standard input and, demultiplexed, its standard output.
 func NewClient(ctx context.Context, stream io.ReadWriteCloser) (*Client, error) {
 	c := &Client{Session: wire.NewSession[response](stream)}
-	if _, err := c.Greet(ctx); err != nil {
-		c.Close()
-		return nil, err
-	}
-	return c, nil
-}
-
-// Greet asks the agent how it is.
-func (c *Client) Greet(ctx context.Context) (Hello, error) {
 	answer, err := c.call(ctx, request{Hello: &helloRequest{}})
 	if err == nil && answer.Hello == nil {
 		err = errors.New("answer without a greeting")
 	}
 	if err != nil {
-		return Hello{}, fmt.Errorf("greet ingress agent: %w", err)
+		c.Close()
+		return nil, fmt.Errorf("greet ingress agent: %w", err)
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
 	c.hello = *answer.Hello
-	return c.hello, nil
+	return c, nil
 }
 
-// Hello returns what the agent said when it was greeted last, with the Config that was applied since.
+// Hello returns what the agent said when it was greeted, with the Config that was applied since.
 func (c *Client) Hello() Hello {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -60,6 +50,15 @@ func (c *Client) Apply(ctx context.Context, config Config) error {
 	defer c.mu.Unlock()
 	c.hello.Digest, c.hello.Ingresses = config.Digest(), config.Ingresses
 	return nil
+}
+
+// Certificates tell how those fare that are obtained automatically, sorted by host.
+func (c *Client) Certificates(ctx context.Context) ([]CertificateState, error) {
+	answer, err := c.call(ctx, request{Certificates: &certificatesRequest{}})
+	if err != nil {
+		return nil, fmt.Errorf("ask for certificates: %w", err)
+	}
+	return answer.Certificates, nil
 }
 
 // call sends a request and waits for its response.

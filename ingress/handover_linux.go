@@ -51,12 +51,6 @@ func reusePort(_, _ string, raw syscall.RawConn) error {
 	return errors.Join(controlErr, err)
 }
 
-func closeAll(listeners []net.Listener) {
-	for _, listener := range listeners {
-		listener.Close()
-	}
-}
-
 // takeOver asks the agent that runs beside this one for its listeners.
 func takeOver(addresses []string) ([]net.Listener, error) {
 	conn, err := net.DialTimeout("unix", handoverName(addresses), handoverTimeout)

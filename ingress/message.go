@@ -16,18 +16,23 @@ type request struct {
 	ID    string        `json:"id"`
 	Hello *helloRequest `json:"hello,omitempty"`
 	Apply *Config       `json:"apply,omitempty"`
+	// Certificates asks how those fare that are obtained automatically.
+	Certificates *certificatesRequest `json:"certificates,omitempty"`
 }
+
+type certificatesRequest struct{}
 
 type helloRequest struct {
 	// Version of the daemon, for the agent's log.
 	Version string `json:"version,omitempty"`
 }
 
-// response is the agent's answer: Error, or Hello to a hello. To an apply it is neither.
+// response is the agent's answer: Error, or what fits the request. To an apply it is neither.
 type response struct {
-	ID    string `json:"id"`
-	Error string `json:"error,omitempty"`
-	Hello *Hello `json:"hello,omitempty"`
+	ID           string             `json:"id"`
+	Error        string             `json:"error,omitempty"`
+	Hello        *Hello             `json:"hello,omitempty"`
+	Certificates []CertificateState `json:"certificates,omitempty"`
 }
 
 // Request implements wire.Answer.
@@ -55,7 +60,13 @@ func decodeRequest(line []byte) (request, error) {
 	if err := json.Unmarshal(line, &r); err != nil {
 		return request{}, fmt.Errorf("%w: %w", wire.ErrNoMessage, err)
 	}
-	if r.ID == "" || (r.Hello == nil) == (r.Apply == nil) {
+	verbs := 0
+	for _, has := range []bool{r.Hello != nil, r.Apply != nil, r.Certificates != nil} {
+		if has {
+			verbs++
+		}
+	}
+	if r.ID == "" || verbs != 1 {
 		return request{}, fmt.Errorf("%w: need an id and one verb", wire.ErrNoMessage)
 	}
 	return r, nil

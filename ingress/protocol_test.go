@@ -68,6 +68,12 @@ func TestAConfigIsInForceWhenApplyReturnsAndAfterARestart(t *testing.T) {
 		b.proxy.router.Load().certificates.find("h") == nil {
 		t.Errorf("the next agent says %+v", hello)
 	}
+	in.Annotations["podyard.dev/acme"] = "true"
+	in.Spec.TLS = append(in.Spec.TLS, networkingv1.IngressTLS{Hosts: []string{"auto.test"}, SecretName: "none"})
+	must(t, next.Apply(t.Context(), w.config()))
+	if states, err := next.Certificates(t.Context()); err != nil || len(states) != 1 || states[0].Host != "auto.test" || states[0].Phase != Waiting {
+		t.Errorf("certificates %+v, %v", states, err)
+	}
 	if text := fmt.Sprintf("%+v", hello); strings.Contains(text, "PRIVATE") {
 		t.Error("the greeting holds a key")
 	}

@@ -86,6 +86,10 @@ func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		defer p.logAccess(v, recorded, time.Now())
 		w = recorded
 	}
+	if strings.Contains(strings.ToLower(r.Header.Get("Upgrade")), "h2c") {
+		// A backend that took it would be spoken to past every rule.
+		r.Header.Del("Upgrade")
+	}
 	p.serve(w, v)
 }
 

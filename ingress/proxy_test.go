@@ -122,9 +122,14 @@ func TestARequestGoesToAnotherEndpointIfOneIsGone(t *testing.T) {
 			t.Fatalf("a request that nobody took: %d, %d bytes of %d", response.StatusCode, len(got), len(body))
 		}
 	}
-	for range 50 {
-		if status, _ := l.get("http://drops.test/"); status != 200 {
-			t.Fatalf("an idempotent request: %d", status)
+	for i := range 50 {
+		body := strings.Repeat("x", i*1000)
+		request, err := http.NewRequest(http.MethodPut, "http://drops.test/", strings.NewReader(body))
+		must(t, err)
+		response, err := l.client.Do(request)
+		must(t, err)
+		if got := bodyOf(t, response); response.StatusCode != 200 || got != body {
+			t.Fatalf("an idempotent request: %d, %d bytes of %d", response.StatusCode, len(got), len(body))
 		}
 	}
 	if dropped.Load() == 0 {
@@ -140,6 +145,40 @@ func TestARequestGoesToAnotherEndpointIfOneIsGone(t *testing.T) {
 	}
 	if met := int(dropped.Load() - before); failures == 0 || failures != met {
 		t.Errorf("%d of the POSTs failed, %d met the endpoint that drops them: none may be sent twice", failures, met)
+	}
+}
+
+func TestABodyThatIsTooLargeToKeepIsNotSentTwice(t *testing.T) {
+	l := newLab(t)
+	var met atomic.Int32
+	drops := func(http.ResponseWriter, *http.Request) {
+		met.Add(1)
+		panic(http.ErrAbortHandler)
+	}
+	readsAndDrops := func(w http.ResponseWriter, r *http.Request) {
+		io.Copy(io.Discard, r.Body)
+		drops(w, r)
+	}
+	l.service("web", serve(t, readsAndDrops), serve(t, readsAndDrops))
+	l.ingress("web", "shop.test/ web")
+	l.apply()
+	request, err := http.NewRequest(http.MethodPut, "http://shop.test/", strings.NewReader(strings.Repeat("x", 2*maxKept)))
+	must(t, err)
+	response, err := l.client.Do(request)
+	must(t, err)
+	if bodyOf(t, response); response.StatusCode != 502 || met.Load() != 1 {
+		t.Errorf("%d after %d attempts", response.StatusCode, met.Load())
+	}
+}
+
+func TestNoUpgradeLeadsPastTheProxy(t *testing.T) {
+	l := newLab(t)
+	l.service("web", serve(t, echoHeaders))
+	l.ingress("web", "shop.test/ web")
+	l.apply()
+	seen := bodyOf(t, l.send("GET", "http://shop.test/", "Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "Http2-Settings: AAMAAABkAARAAAAAAAIAAAAA"))
+	if strings.Contains(seen, "h2c") || strings.Contains(seen, "Http2-Settings") {
+		t.Errorf("%s", seen)
 	}
 }
 

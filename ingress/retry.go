@@ -4,12 +4,10 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"io"
 	"net"
 	"net/http"
 	"net/netip"
 	"slices"
-	"sync/atomic"
 	"time"
 )
 
@@ -73,10 +71,10 @@ type exchange struct {
 }
 
 // RoundTrip sends the request to one endpoint and, where that does not take it, to the next. A request is repeated if no byte
-// of it was sent, or if its method is idempotent and it has no body (RFC 9110, 9.2.2).
+// of it was sent, or if its method is idempotent (RFC 9110, 9.2.2) and its body is small enough to be kept.
 func (x *exchange) RoundTrip(request *http.Request) (*http.Response, error) {
 	var tried []*endpoint
-	body := watch(request)
+	body := keepBody(request)
 	for {
 		x.attempts++
 		x.endpoint = x.route.pool.pick(x.client, tried, time.Now())
@@ -87,6 +85,7 @@ func (x *exchange) RoundTrip(request *http.Request) (*http.Response, error) {
 		if err == nil || x.attempts >= maxAttempts || !repeatable(request, body, err) {
 			return response, err
 		}
+		body.again(request)
 		again := slices.Contains(tried, x.endpoint) || x.route.pool.size() == 1
 		tried = append(tried, x.endpoint)
 		if again && !pause(request.Context(), time.Duration(x.attempts)*50*time.Millisecond) {
@@ -124,16 +123,14 @@ func notConnected(err error) bool {
 }
 
 // repeatable tells whether a request may be sent again after an error.
-func repeatable(request *http.Request, body *watchedBody, err error) bool {
+func repeatable(request *http.Request, body *keptBody, err error) bool {
 	switch {
-	case request.Context().Err() != nil:
-		return false
-	case body != nil && body.read.Load():
+	case request.Context().Err() != nil, !body.rewound():
 		return false
 	case notConnected(err):
 		return true
 	}
-	return body == nil && isIdempotent(request.Method) && request.Header.Get("Upgrade") == ""
+	return isIdempotent(request.Method) && request.Header.Get("Upgrade") == ""
 }
 
 // isIdempotent is RFC 9110, 9.2.2.
@@ -144,38 +141,6 @@ func isIdempotent(method string) bool {
 	}
 	return false
 }
-
-// watchedBody tells whether anything was read of a request's body. Transports close it after a failure: it stays open until the
-// server closes it.
-type watchedBody struct {
-	io.Reader
-	read atomic.Bool
-}
-
-// watch puts a watched body in the place of a request's; nil if it has none.
-func watch(request *http.Request) *watchedBody {
-	if request.Body == nil || request.Body == http.NoBody {
-		return nil
-	}
-	body := &watchedBody{Reader: request.Body}
-	request.Body = body
-	// A transport may ask for the body again as long as it has not read any: after a stale connection.
-	request.GetBody = func() (io.ReadCloser, error) {
-		if body.read.Load() {
-			return nil, errors.New("the body is gone")
-		}
-		return body, nil
-	}
-	return body
-}
-
-func (b *watchedBody) Read(p []byte) (int, error) {
-	b.read.Store(true)
-	return b.Reader.Read(p)
-}
-
-// Close implements io.Closer. The server closes the body itself.
-func (b *watchedBody) Close() error { return nil }
 
 // pause waits; it is false if the request has ended.
 func pause(ctx context.Context, d time.Duration) bool {

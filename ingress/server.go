@@ -89,9 +89,7 @@ func (s *server) run(i int, listener net.Listener) error {
 // drain stops accepting, lets requests end, and then WebSockets and streams until ctx ends. tick is called now and then.
 func (s *server) drain(ctx context.Context, tick func()) {
 	s.proxy.draining.Store(true)
-	for _, listener := range s.listeners {
-		listener.Close()
-	}
+	closeAll(s.listeners)
 	s.until(ctx, time.Now().Add(farewell), tick, func() bool { return s.open.Load() == 0 && s.proxy.active.Load() == 0 })
 	var shutdown sync.WaitGroup
 	for _, server := range s.servers {
@@ -103,6 +101,12 @@ func (s *server) drain(ctx context.Context, tick func()) {
 	}
 	s.until(ctx, time.Time{}, tick, func() bool { return s.proxy.active.Load() == 0 })
 	shutdown.Wait()
+}
+
+func closeAll(listeners []net.Listener) {
+	for _, listener := range listeners {
+		listener.Close()
+	}
 }
 
 // until returns when done says so, at the deadline if there is one, or when ctx ends.

@@ -199,6 +199,8 @@ type State struct {
 	HTTPPort, HTTPSPort int32
 	// ServiceCIDR is the slice of the pod network from which ClusterIPs are taken, as "10.89.192.0/18".
 	ServiceCIDR string
+	// Certificates are those that the proxy for Ingresses obtains by itself, sorted by host.
+	Certificates []AutomaticCertificate
 }
 
 // Problem is why an action on a pod or on a publication failed.
@@ -503,6 +505,27 @@ func (Certificate) GoString() string { return "(secret)" }
 
 // MarshalJSON implements json.Marshaler and tells nothing.
 func (Certificate) MarshalJSON() ([]byte, error) { return []byte("{}"), nil }
+
+// AutomaticCertificate is how the certificate of a host fares for which an Ingress asks an ACME server.
+type AutomaticCertificate struct {
+	Host  string
+	Phase CertificatePhase
+	// Message says why there is none yet, or why it is not renewed, and of CertificateWaiting what a person is to do.
+	Message string
+	// NotAfter is the end of its validity, Next when it is tried again; zero if there is none.
+	NotAfter, Next time.Time
+}
+
+// CertificatePhase is the life of an AutomaticCertificate.
+type CertificatePhase string
+
+// The phases. One that cannot be renewed is Ready until it ends, with a message.
+const (
+	CertificateWaiting   CertificatePhase = "Waiting"
+	CertificateObtaining CertificatePhase = "Obtaining"
+	CertificateReady     CertificatePhase = "Ready"
+	CertificateFailed    CertificatePhase = "Failed"
+)
 
 // ProbeResult is the answer to one probe.
 type ProbeResult struct {

@@ -7,7 +7,8 @@
 // A pod is a sandbox container that owns the network, the IPC namespace, the address and the mounts, and one container
 // per attempt of each of its containers that joins it. Names and labels are those of dockershim and cri-dockerd
 // (naming.go), which log and metrics agents know. The engine is the only store: what was asked for is in labels, so a
-// daemon that starts anew finds everything. Nothing that lacks this instance's label is ever changed.
+// daemon that starts anew finds everything. Nothing that lacks this instance's label is ever changed. The gateway and the proxy for Ingresses
+// (ingress.go) are a holder and an agent each; agentlink.go keeps the connections to the agents up.
 //
 // The steps of a pod's life are in sandbox.go, container.go, volume.go and files.go, its containers' last words in
 // message.go; what Kubernetes' fields mean to Docker is in convert.go, resources.go, device.go, security.go, seccomp.go
@@ -16,5 +17,6 @@
 //
 // Read next: runtime, the contract; runtime/docker/sandbox, the process in the sandbox; runtime/docker/publisher, that in a
 // publication; runtime/docker/writer, the helper that swaps files in a sandbox; runtime/docker/reaper, the one that kills
-// abandoned commands; gateway, which serves names and Service addresses.
+// abandoned commands; gateway, which serves names and Service addresses; ingress,
+// which serves Ingresses.
 package docker

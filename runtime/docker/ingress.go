@@ -1,7 +1,6 @@
 package docker
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -40,6 +39,8 @@ type ingressLink struct {
 	served []*networkingv1.Ingress
 	// publication is what Publish was called with last; nil for none.
 	publication *runtime.Publication
+	// certificates are those that are obtained automatically, as the agent has told last.
+	certificates []runtime.AutomaticCertificate
 	// retiring are the agents that drain.
 	retiring map[string]bool
 }
@@ -80,7 +81,7 @@ func (e *Engine) publishIngress(ctx context.Context, p runtime.Publication) erro
 	return nil
 }
 
-// unpublishIngress leaves the volume: certificates that were obtained are in it, which servers give out but now and then.
+// unpublishIngress leaves the volumes: certificates that were obtained are in one.
 func (e *Engine) unpublishIngress(ctx context.Context) error {
 	if err := e.synced(ctx); err != nil {
 		return err
@@ -140,7 +141,7 @@ func (e *Engine) leaveIngress() {
 	e.ingress.leave()
 	e.ingress.mu.Lock()
 	defer e.ingress.mu.Unlock()
-	e.ingress.wanted, e.ingress.served, e.ingress.publication = nil, nil, nil
+	e.ingress.wanted, e.ingress.served, e.ingress.publication, e.ingress.certificates = nil, nil, nil, nil
 }
 
 // mendIngress makes, starts or restarts whatever of the proxy is not as it should be, and remembers the agent.
@@ -207,6 +208,7 @@ func (e *Engine) attachedIngress(ctx context.Context, client *ingress.Client) {
 		e.log.Warn("Ingresses are not up to date", "err", err)
 	}
 	e.retireIngressAgents(ctx)
+	e.work.Go(func() { e.watchCertificates(ctx, client) })
 }
 
 // retireIngressAgents has every agent but the current one drain, in the background, and removes it then.
@@ -293,6 +295,7 @@ func (l *ingressLink) note(client *ingress.Client) {
 	if l.wanted == nil {
 		l.served = client.Hello().Ingresses
 	}
+	l.certificates = certificatesOf(client.Hello().Certificates)
 }
 
 // addTo completes what State tells of the routes.
@@ -367,18 +370,4 @@ func decodeIngress(c container.InspectResponse) *runtime.Published {
 		p.Error = useful(c.State.Error)
 	}
 	return &p
-}
-
-// CertificateStates tell how the certificates fare that are obtained automatically, sorted by host; none while the agent is away.
-func (e *Engine) CertificateStates(ctx context.Context) []ingress.CertificateState {
-	client := e.ingress.current()
-	if client == nil {
-		return nil
-	}
-	hello, err := client.Greet(ctx)
-	if err != nil {
-		return nil
-	}
-	slices.SortFunc(hello.Certificates, func(a, b ingress.CertificateState) int { return cmp.Compare(a.Host, b.Host) })
-	return hello.Certificates
 }

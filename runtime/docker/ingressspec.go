@@ -48,7 +48,7 @@ func (n names) ingressAgentSpec(s shared, holder string) spec {
 		name: n.ingressAgent(s.tag),
 		config: &container.Config{
 			Image: s.infra, Labels: n.labels(roleIngressAgent), OpenStdin: true,
-			Cmd: []string{"ingress", "--state=/state/config.json", "--storage=/state/acme", "--drain=" + ingressDrain.String()},
+			Cmd: []string{"ingress", "--state=/state/config.json", "--storage=/certificates", "--drain=" + ingressDrain.String()},
 		},
 		host: &container.HostConfig{
 			NetworkMode:    container.NetworkMode("container:" + holder),
@@ -58,10 +58,14 @@ func (n names) ingressAgentSpec(s shared, holder string) spec {
 			ReadonlyRootfs: true,
 			RestartPolicy:  container.RestartPolicy{Name: container.RestartPolicyAlways},
 			LogConfig:      smallLog("10m"),
-			Mounts: []mount.Mount{{
-				Type: mount.TypeVolume, Source: n.ingressState(), Target: "/state",
-				VolumeOptions: &mount.VolumeOptions{NoCopy: true, Labels: n.labels(roleVolume)},
-			}},
+			Mounts:         []mount.Mount{n.ingressMount(n.ingressState(), "/state"), n.ingressMount(n.ingressCertificates(), "/certificates")},
 		},
+	}
+}
+
+func (n names) ingressMount(volume, target string) mount.Mount {
+	return mount.Mount{
+		Type: mount.TypeVolume, Source: volume, Target: target,
+		VolumeOptions: &mount.VolumeOptions{NoCopy: true, Labels: n.labels(roleVolume)},
 	}
 }

@@ -90,6 +90,7 @@ func (n names) agent(tag string) string { return n.base() + "-gateway-agent-" + 
 
 func (n names) ingressHolder() string          { return n.base() + "-ingress" }
 func (n names) ingressState() string           { return n.base() + "-ingress" }
+func (n names) ingressCertificates() string    { return n.base() + "-ingress-certificates" }
 func (n names) ingressAgent(tag string) string { return n.base() + "-ingress-agent-" + tag }
 
 const infraRepository = "podyard-infra"

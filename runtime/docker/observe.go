@@ -34,6 +34,7 @@ func (e *Engine) State(ctx context.Context) (*runtime.State, error) {
 		OtherVolumes: e.claims.otherNames(),
 		Routes:       e.ingress.addTo(e.link.snapshot()),
 		ServiceCIDR:  e.cache.serviceCIDR(),
+		Certificates: e.ingress.automatic(),
 	}
 	if shared := e.ensured(); shared.ready() {
 		state.HostIP = shared.network.bridge.String()

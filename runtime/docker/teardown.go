@@ -92,7 +92,8 @@ func (e *Engine) removeVolumes(ctx context.Context, persistent bool, report func
 		return err
 	}
 	for _, v := range list {
-		if v.Labels[labelPersistent] == "true" && !persistent {
+		// Certificates that were obtained are worth keeping: servers give out but a few a week.
+		if (v.Labels[labelPersistent] == "true" || v.Name == e.names.ingressCertificates()) && !persistent {
 			continue
 		}
 		if err := e.removeVolume(ctx, v.Name); err != nil {

@@ -333,7 +333,7 @@ func TestPlanDoesNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(result.Changes) != 1 || len(result.Actions) != 1 || result.Actions[0].Action != "delete pod default/app" || result.Actions[0].Reason != "Pod default/app changed" {
+	if len(result.Changes) != 1 || len(result.Actions) != 1 || result.Actions[0].Action != "delete pod default/app" || result.Actions[0].Reason != "Pod default/app changed: image app:1 → app:2" {
 		t.Errorf("plan: %+v", result)
 	}
 	for _, c := range b.engine.Calls()[before:] {

@@ -125,7 +125,7 @@ func (p *planner) updateDaemon(d *daemon) {
 		return
 	}
 	old := d.old[0]
-	reason := fmt.Sprintf("%s has a new template", d.key)
+	reason := p.newTemplate(d.key, old, p.replica(d.set, 1))
 	switch {
 	case d.surge && len(d.updated) == 0:
 		p.scaleUp(d.set, 1, 1, reason)

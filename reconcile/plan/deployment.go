@@ -98,7 +98,7 @@ func (p *planner) recreate(r *rollout) {
 	stopping := false
 	for _, v := range r.pods {
 		if v.Manifest.Labels[templateHashLabel] != r.current.hash {
-			p.delete(v, fmt.Sprintf("%s has a new template and strategy Recreate", r.key))
+			p.delete(v, p.newTemplate(r.key, v, p.replica(r.current, r.replicas))+"; its strategy is Recreate")
 			stopping = true
 		}
 	}
@@ -106,6 +106,16 @@ func (p *planner) recreate(r *rollout) {
 		return
 	}
 	p.fit(r)
+}
+
+// newestOld is a pod of the newest old ReplicaSet that has any; nil if none has.
+func (r *rollout) newestOld() *podView {
+	for _, rs := range slices.Backward(r.old) {
+		if len(rs.pods) > 0 {
+			return rs.pods[0]
+		}
+	}
+	return nil
 }
 
 // makeDo keeps the old pods while new ones cannot be made, as many as there should be.
@@ -147,9 +157,10 @@ func (p *planner) rolling(r *rollout) {
 	}
 	surge, unavailable := fenceposts(r.Spec.Strategy.RollingUpdate, r.replicas)
 	up := min(r.replicas+surge-r.total(), r.replicas-len(r.current.pods))
-	p.scaleUp(r.current, max(up, 0), r.replicas, fmt.Sprintf("%s has a new template", r.key))
+	reason := p.newTemplate(r.key, r.newestOld(), p.replica(r.current, r.replicas))
+	p.scaleUp(r.current, max(up, 0), r.replicas, reason)
 	p.scaleDown(r.current, r.current.size()-r.replicas, r.wants())
-	p.shrinkOld(r, r.replicas-unavailable, fmt.Sprintf("%s has a new template", r.key))
+	p.shrinkOld(r, r.replicas-unavailable, reason)
 }
 
 // holdOld makes up for old pods that vanished in the middle of a rollout, so that a new version that does not become

@@ -43,7 +43,7 @@ func (p *planner) barePod(object *manifests.Object, desired *corev1.Pod) {
 // barePodReplace deletes an old pod if a new one could be made. If none could, it says why.
 func (p *planner) barePodReplace(v *podView, desired *corev1.Pod, key ownerKey) (why string, health Health) {
 	if why, health = p.hindrance(desired, key); why == "" {
-		p.delete(v, fmt.Sprintf("%s changed", key))
+		p.delete(v, fmt.Sprintf("%s changed%s", key, p.differences(v, desired)))
 	}
 	return why, health
 }

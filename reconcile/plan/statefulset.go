@@ -202,12 +202,12 @@ func (s *stateful) outdated(v *podView) bool { return v.Manifest.Labels[revision
 
 // due tells whether the pod of a slot is to be replaced: it is of an old template, or would take its volumes with it against
 // the StatefulSet's will.
-func (s *stateful) due(slot int, v *podView) (reason string) {
+func (p *planner) due(s *stateful, slot int, v *podView) (reason string) {
 	switch {
 	case v == nil || v.deleted:
 		return ""
 	case s.rolls && slot >= s.partition && s.outdated(v):
-		return fmt.Sprintf("%s has a new template", s.key)
+		return p.newTemplate(s.key, v, p.ordinalPod(s, slot))
 	case v.Manifest.Annotations[whenDeletedAnnotation] != "" && !s.deletesClaims():
 		return fmt.Sprintf("%s keeps volumes when it is deleted, as it did not when the pod was made", s.key)
 	default:
@@ -220,7 +220,7 @@ func (s *stateful) due(slot int, v *podView) (reason string) {
 // a person there ("forced rollback").
 func (p *planner) replaceBroken(s *stateful) {
 	for i, v := range s.slots {
-		if reason := s.due(i, v); reason != "" && p.broken(v) && p.couldReplace(s, i) {
+		if reason := p.due(s, i, v); reason != "" && p.broken(v) && p.couldReplace(s, i) {
 			p.delete(v, reason+", and it is not ready")
 		}
 		if s.ordered && (v == nil || !s.isAvailable(v)) {
@@ -287,7 +287,7 @@ func (p *planner) updateStateful(s *stateful) {
 		if spare <= 0 {
 			return
 		}
-		if reason := s.due(i, v); reason != "" {
+		if reason := p.due(s, i, v); reason != "" {
 			if !p.couldReplace(s, i) {
 				return
 			}

@@ -80,6 +80,7 @@ func Run(ctx context.Context, opts AgentOptions, in io.Reader, out io.Writer) er
 	case <-ctx.Done():
 	}
 	a.log.Info("ingress agent drains")
+	a.automatic.set(nil, Settings{}, false) // the agent that has taken over obtains certificates
 	limit, cancel := context.WithTimeout(life, opts.Drain)
 	defer cancel()
 	server.drain(limit, a.follow)

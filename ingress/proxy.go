@@ -144,12 +144,16 @@ func (p *proxy) forward(w http.ResponseWriter, v *visitor) {
 	defer cancel(nil)
 	patience := newPatience(v.route.options, cancel)
 	defer patience.stop()
-	if v.ProtoMajor == 1 {
-		// Else the server reads the rest of a body when the answer begins, and streams both ways would lose it.
-		_ = http.NewResponseController(w).EnableFullDuplex()
-	}
+	control := http.NewResponseController(w)
 	in := v.WithContext(ctx)
 	in.Body = patience.watch(w, v.Request)
+	if v.ProtoMajor == 1 {
+		// Else the server reads the rest of a body when the answer begins, and streams both ways would lose it.
+		_ = control.EnableFullDuplex()
+		if in.Body != nil && in.Body != http.NoBody {
+			in.Body = &impatientBody{in.Body, control}
+		}
+	}
 	v.exchange = &exchange{transports: p.transports, route: v.route, client: v.client}
 	defer v.exchange.end()
 	reverse := httputil.ReverseProxy{
@@ -168,7 +172,7 @@ func (p *proxy) forward(w http.ResponseWriter, v *visitor) {
 		patience.answered(response)
 		return nil
 	}
-	reverse.ServeHTTP(w, in)
+	reverse.ServeHTTP(&impatientWriter{w, control}, in)
 }
 
 // fail answers a request that no backend has answered.

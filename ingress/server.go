@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -130,11 +131,16 @@ func (g gate) Accept() (net.Conn, error) {
 		if err != nil {
 			return nil, err
 		}
-		if sources := g.proxy.router.Load().sources; len(g.proxy.router.Load().settings.SourceRanges) == 0 || contains(sources, addressOf(conn.RemoteAddr().String())) {
+		if g.proxy.router.Load().letsIn(addressOf(conn.RemoteAddr().String())) {
 			return conn, nil
 		}
 		conn.Close()
 	}
+}
+
+// letsIn tells whether a client may connect. Ranges of which none can be read let nobody in.
+func (r *router) letsIn(client netip.Addr) bool {
+	return len(r.settings.SourceRanges) == 0 || contains(r.sources, client)
 }
 
 // tlsConfig chooses the certificate of each connection anew, so that a new one counts at once. Versions and ciphers are Go's

@@ -169,6 +169,16 @@ func TestIngressesAreServedOnTheHostsPorts(t *testing.T) {
 		t.Errorf("after Unpublish: %+v", s.Publications)
 	}
 	must(t, e.Route(t.Context(), webRoutes(t, one)))
+
+	must(t, e.Teardown(t.Context(), false, nil))
+	got(e.cli.VolumeInspect(t.Context(), e.names.ingressCertificates()))(t)
+	if _, err := e.cli.VolumeInspect(t.Context(), e.names.ingressState()); err == nil {
+		t.Error("the volume with the keys of Secrets is left")
+	}
+	must(t, e.Teardown(t.Context(), true, nil))
+	if _, err := e.cli.VolumeInspect(t.Context(), e.names.ingressCertificates()); err == nil {
+		t.Error("the volume with certificates is left")
+	}
 }
 
 func TestAPortThatIsTakenIsNamedAndTriedAgain(t *testing.T) {

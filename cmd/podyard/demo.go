@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -137,17 +138,23 @@ func (d *demo) run(ctx context.Context, log *slog.Logger) error {
 		if d.once {
 			err = d.story(ctx, page)
 		} else {
-			d.invite(page)
-			<-ctx.Done()
+			if err = d.invite(ctx, page); err == nil {
+				<-ctx.Done()
+			}
 		}
 	}
 	stop()
 	return errors.Join(err, <-ended)
 }
 
-func (d *demo) invite(page string) {
+func (d *demo) invite(ctx context.Context, page string) error {
+	address, err := d.shopAddress(ctx)
+	if err != nil {
+		return err
+	}
 	fmt.Fprintf(d.out, `
   status page   http://%s
+  the shop      http://%s
   repository    %s
 
 Try, in another terminal:
@@ -158,13 +165,30 @@ Try, in another terminal:
   py status                             # three pods of web, replaced one by one
   py logs visitor -f                    # no answer was lost meanwhile
   sed -i 's/--version=1/--version=2, --broken/' web.yaml && git commit -am "Break it" && git push
-  py status                             # the old pods serve on
+  py status                             # the old pods serve on, and in the end it is rolled back
   git revert --no-edit HEAD && git push
   py history
   py rollback r1 && py status           # held at r1 until the next commit or: py resume
 
 Ctrl-C ends the demo and removes everything.
-`, page, d.path("shop"), self(), d.path("data"), d.path("shop"))
+`, page, address, d.path("shop"), self(), d.path("data"), d.path("shop"))
+	return nil
+}
+
+// shopAddress is where the web Service is published on the host, once it is.
+func (d *demo) shopAddress(ctx context.Context) (address string, err error) {
+	err = d.await(ctx, "the shop to be published", func(s status.Snapshot) bool {
+		for _, o := range s.Objects {
+			if o.Kind != "Service" || o.Name != "web" {
+				continue
+			}
+			if port, _, ok := strings.Cut(strings.TrimPrefix(o.Summary["published"], "0.0.0.0:"), " "); ok {
+				address = "127.0.0.1:" + port
+			}
+		}
+		return address != ""
+	})
+	return address, err
 }
 
 // self is this program, also when go run built it for the moment.

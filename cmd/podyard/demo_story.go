@@ -34,6 +34,11 @@ const tallyEvery = 1200 * time.Millisecond
 // story tells everything from the first deployment to a container killed by hand.
 func (d *demo) story(ctx context.Context, page string) error {
 	d.say("status page at http://%s", page)
+	address, err := d.shopAddress(ctx)
+	if err != nil {
+		return err
+	}
+	d.say("the shop at http://%s", address)
 	chapters := []chapter{
 		{"deploy the first version", d.waitFor("1"), false},
 		{"push a second version under load", d.change("Second version", "--version=1", "--version=2", "2"), false},

@@ -17,6 +17,7 @@ type ingressOptions struct {
 	httpPort, httpsPort uint16
 	acme                acmeOptions
 	trustedProxies      []string
+	accessLog           bool
 }
 
 // acmeOptions say who makes certificates.
@@ -29,6 +30,7 @@ func (o *ingressOptions) addTo(flags *pflag.FlagSet) {
 	flags.StringVar(&o.acme.directory, "acme-directory", "", "URL of the ACME server's directory (default: Let's Encrypt)")
 	flags.StringVar(&o.acme.ca, "acme-ca", "", "file with certificates in PEM that the ACME server's own may be signed by, besides the public ones")
 	flags.StringSliceVar(&o.trustedProxies, "trusted-proxies", nil, "ranges of proxies in front, as 10.0.0.0/8, whose X-Forwarded headers are believed; may be repeated")
+	flags.BoolVar(&o.accessLog, "access-log", false, "log each request to an Ingress, a line of JSON: docker logs of the proxy's container shows them")
 }
 
 // check finds out what is wrong before anything is begun.
@@ -42,7 +44,7 @@ func (o *ingressOptions) check() error {
 
 // settings are what the proxy is told; its ports come with the publication.
 func (o *ingressOptions) settings() (ingress.Settings, error) {
-	var out ingress.Settings
+	out := ingress.Settings{AccessLog: o.accessLog}
 	for _, text := range o.trustedProxies {
 		prefix, err := netip.ParsePrefix(text)
 		if err != nil {

@@ -2,12 +2,15 @@ package plan
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 
 	"github.com/podyard/podyard/manifests"
+	"github.com/podyard/podyard/runtime"
 )
 
 // tlsSecret is a Secret with a certificate that an Ingress names.
@@ -55,7 +58,8 @@ func expiryOf(object *manifests.Object) time.Time {
 	return end
 }
 
-// certificateProblem tells of a certificate that has expired, and has the plan made again when one does.
+// certificateProblem tells of a certificate that has expired, and has the plan made again when one does; or of one that an ACME
+// server has not given yet.
 func (p *planner) certificateProblem(v *networkingv1.Ingress) (problem string) {
 	for _, secret := range p.tlsSecrets(v) {
 		p.checkAt(secret.notAfter)
@@ -63,5 +67,40 @@ func (p *planner) certificateProblem(v *networkingv1.Ingress) (problem string) {
 			problem = fmt.Sprintf("the certificate in %s has expired at %s: clients refuse it", secret.Ref, secret.notAfter.Format(time.RFC3339))
 		}
 	}
+	for _, entry := range v.Spec.TLS {
+		if problem == "" && p.desired.Find("Secret", v.Namespace, entry.SecretName) == nil {
+			problem = p.automaticProblem(hostsOf(v, entry))
+		}
+	}
 	return problem
+}
+
+// hostsOf are those of an entry for TLS; if it names none, all of the Ingress.
+func hostsOf(v *networkingv1.Ingress, entry networkingv1.IngressTLS) []string {
+	if len(entry.Hosts) > 0 {
+		return entry.Hosts
+	}
+	var hosts []string
+	for _, rule := range v.Spec.Rules {
+		hosts = append(hosts, rule.Host)
+	}
+	return hosts
+}
+
+// automaticProblem is what the proxy says of the certificates that it asks an ACME server for, if there is something to say.
+func (p *planner) automaticProblem(hosts []string) string {
+	for _, c := range p.observed.Certificates {
+		if !slices.Contains(hosts, c.Host) || c.Phase == runtime.CertificateReady && c.Message == "" {
+			continue
+		}
+		words := fmt.Sprintf("certificate of %s: %s", c.Host, strings.ToLower(string(c.Phase)))
+		if c.Message != "" {
+			words += ": " + c.Message
+		}
+		if !c.Next.IsZero() {
+			words += "; next try at " + c.Next.UTC().Format(time.RFC3339)
+		}
+		return words
+	}
+	return ""
 }

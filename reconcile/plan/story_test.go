@@ -131,7 +131,7 @@ func (w *world) run(args []string) {
 	switch verb {
 	case "commit":
 		w.commit(rest[0])
-	case "image", "host", "runtime", "devices", "apparmor", "volume", "hold", "release", "external", "closed", "ingress", "lose-published":
+	case "image", "host", "runtime", "devices", "apparmor", "volume", "hold", "release", "external", "closed", "ingress", "lose-published", "certificate":
 		w.prepare(verb, rest)
 	case "plan":
 		w.print(w.plan())
@@ -184,6 +184,9 @@ func (w *world) prepare(verb string, args []string) {
 		w.state.Publications, w.state.Routes = nil, runtime.Routes{}
 	case "closed":
 		w.close(args[0])
+	case "certificate":
+		w.state.Certificates = []runtime.AutomaticCertificate{{Host: args[0], Phase: runtime.CertificatePhase(args[1]), Message: strings.Join(args[2:], " "),
+			Next: w.now.Add(time.Hour)}}
 	case "ingress":
 		w.ingressPorts(args)
 	case "runtime":

@@ -9,8 +9,9 @@ import (
 	"net/netip"
 	"os"
 	"os/signal"
-	"runtime/debug"
 	"syscall"
+
+	"github.com/podyard/podyard/wire"
 )
 
 // Main is the gateway agent, `podyard gateway …`: Run on standard input and output until SIGTERM.
@@ -32,7 +33,7 @@ func Main(args []string) int {
 		fmt.Fprintln(os.Stderr, "podyard gateway:", err)
 		return 2
 	}
-	opts.Version = version()
+	opts.Version = wire.Version()
 	opts.Log = slog.New(slog.NewTextHandler(os.Stderr, nil))
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
@@ -77,13 +78,4 @@ func parse(args []string) (AgentOptions, error) {
 	}
 	_, err := forwarderOf(opts)
 	return opts, err
-}
-
-// version is the module's, as the build recorded it.
-func version() string {
-	info, ok := debug.ReadBuildInfo()
-	if !ok || info.Main.Version == "" {
-		return "(devel)"
-	}
-	return info.Main.Version
 }

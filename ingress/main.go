@@ -8,8 +8,9 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
-	"runtime/debug"
 	"syscall"
+
+	"github.com/podyard/podyard/wire"
 )
 
 // Main is the ingress agent, `podyard ingress …`: Run on standard input and output until SIGTERM, then draining.
@@ -27,7 +28,7 @@ func Main(args []string) int {
 		fmt.Fprintln(os.Stderr, "podyard ingress:", err)
 		return 2
 	}
-	opts.Version = version()
+	opts.Version = wire.Version()
 	opts.Log = slog.New(slog.NewTextHandler(os.Stderr, nil))
 	opts.AccessLog = slog.New(slog.NewJSONHandler(os.Stderr, nil))
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
@@ -59,13 +60,4 @@ func parse(args []string) (AgentOptions, error) {
 		return opts, fmt.Errorf("--drain %s: want a duration above 0", opts.Drain)
 	}
 	return opts, nil
-}
-
-// version is the module's, as the build recorded it.
-func version() string {
-	info, ok := debug.ReadBuildInfo()
-	if !ok || info.Main.Version == "" {
-		return "(devel)"
-	}
-	return info.Main.Version
 }

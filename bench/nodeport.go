@@ -31,7 +31,7 @@ const (
 	turn    = 500 * time.Millisecond
 )
 
-// nodePorts measures a published port of a Service, which leads through its publication and the gateway, against a hostPort,
+// nodePorts measures a published port of a Service, which leads through the gateway, against a hostPort,
 // which leads to the pod itself. Each has a pod of its own: a connection from one port of the client to one pod can be there
 // only once.
 func (y *yard) nodePorts(ctx context.Context, rounds int) (err error) {

@@ -12,7 +12,7 @@ import (
 	"github.com/podyard/podyard/wire"
 )
 
-// AgentOptions say where an agent serves. PodCIDR, ServiceCIDR and GatewayIP are required.
+// AgentOptions say where an agent serves. PodCIDR, ServiceCIDR, PublicationCIDR and GatewayIP are required.
 type AgentOptions struct {
 	// PodCIDR holds the addresses of sandboxes, which have the return route. Backends outside it see the gateway's
 	// address in place of the client's.
@@ -22,6 +22,8 @@ type AgentOptions struct {
 	HostIP netip.Addr
 	// ServiceCIDR holds the Service addresses. The gateway answers for all of it.
 	ServiceCIDR netip.Prefix
+	// PublicationCIDR holds the addresses of publications, likewise.
+	PublicationCIDR netip.Prefix
 	// GatewayIP is where DNS is served, on port 53.
 	GatewayIP netip.Addr
 	// StateFile keeps the last table; empty for none.
@@ -51,8 +53,6 @@ const (
 // is unknown and the next apply finds it out.
 type balancer interface {
 	apply(ctx context.Context, rules []rule) error
-	// admit has answers go back through these publications and no others. It is called from where apply is.
-	admit(publications []Publisher) error
 	// disconnect ends the connections to addresses where nothing is any more. It may be called beside apply.
 	disconnect(gone map[netip.Addr]bool)
 	// close ends what needs this process. Rules in the kernel stay.
@@ -140,7 +140,7 @@ func newAgent(opts AgentOptions) (*agent, error) {
 
 // validate wants IPv4 throughout.
 func (o *AgentOptions) validate() error {
-	for _, p := range []netip.Prefix{o.PodCIDR, o.ServiceCIDR} {
+	for _, p := range append(o.served(), o.PodCIDR) {
 		if !p.IsValid() || !p.Addr().Is4() {
 			return fmt.Errorf("%q is not an IPv4 prefix", p)
 		}
@@ -148,8 +148,10 @@ func (o *AgentOptions) validate() error {
 	if !o.GatewayIP.Is4() {
 		return fmt.Errorf("%q is not an IPv4 address", o.GatewayIP)
 	}
-	if o.ServiceCIDR.Contains(o.GatewayIP) {
-		return fmt.Errorf("gateway address %s lies in the service range %s", o.GatewayIP, o.ServiceCIDR)
+	for _, p := range o.served() {
+		if p.Contains(o.GatewayIP) {
+			return fmt.Errorf("gateway address %s lies in the served range %s", o.GatewayIP, p)
+		}
 	}
 	switch o.Backend {
 	case "", BackendNftables, BackendUserspace:
@@ -158,10 +160,17 @@ func (o *AgentOptions) validate() error {
 	return fmt.Errorf("unknown backend %q", o.Backend)
 }
 
-// prepare makes the Service addresses local and picks the balancer.
+// served are the ranges for which the gateway answers.
+func (o *AgentOptions) served() []netip.Prefix {
+	return []netip.Prefix{o.ServiceCIDR.Masked(), o.PublicationCIDR.Masked()}
+}
+
+// prepare makes the addresses that are served local and picks the balancer.
 func (a *agent) prepare(ctx context.Context) error {
-	if err := addLocalRoute(a.opts.ServiceCIDR); err != nil {
-		return fmt.Errorf("route Service addresses here: %w", err)
+	for _, cidr := range a.opts.served() {
+		if err := addLocalRoute(cidr); err != nil {
+			return fmt.Errorf("route %s here: %w", cidr, err)
+		}
 	}
 	choice, err := chooseBalancer(ctx, a.opts)
 	if err != nil {
@@ -198,9 +207,6 @@ func (a *agent) restore(ctx context.Context) {
 func (a *agent) apply(ctx context.Context, table Table) error {
 	if table.Domain == "" {
 		table.Domain = DefaultDomain
-	}
-	if err := a.balancer.admit(table.Publications); err != nil {
-		return fmt.Errorf("program publications: %w", err)
 	}
 	if err := a.balancer.apply(ctx, compile(table)); err != nil {
 		return fmt.Errorf("program Service addresses: %w", err)

@@ -38,8 +38,8 @@ func kernel(opts AgentOptions) choice {
 	if err := probeReturnRoute(); err != nil {
 		c.masquerade, c.reason = true, err.Error()
 	}
-	n := newNftables(opts.PodCIDR, opts.ServiceCIDR, c.masquerade, opts.Log)
-	n.hostIP, n.answers = opts.HostIP, !c.masquerade
+	n := newNftables(opts.PodCIDR, opts.served(), c.masquerade, opts.Log)
+	n.hostIP = opts.HostIP
 	c.balancer = n
 	return c
 }

@@ -8,17 +8,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// forgetFlows deletes the UDP flows that still lead where a changed front does not lead any more: a client that goes on
+// forgetFlows deletes the UDP flows that still lead where a changed front does not lead their client any more: one that goes on
 // sending from the same port would never get elsewhere. TCP connections go on for as long as the pod does. A failure is
 // logged: the flows end half a minute after their last packet.
 func (n *nft) forgetFlows(changed []front) {
 	stale := staleFlows{}
 	for _, f := range changed {
 		if f.proto == udp {
-			stale[f] = map[netip.AddrPort]bool{}
-			for _, backend := range n.rules[f].backends {
-				stale[f][backend] = true
-			}
+			stale[f] = n.rules[f]
 		}
 	}
 	if len(stale) == 0 {
@@ -29,8 +26,8 @@ func (n *nft) forgetFlows(changed []front) {
 	}
 }
 
-// staleFlows matches flows to a front whose replies come from none of its backends.
-type staleFlows map[front]map[netip.AddrPort]bool
+// staleFlows matches flows to a front that its rule, if there is one, would not begin.
+type staleFlows map[front]rule
 
 // MatchConntrackFlow implements netlink.CustomConntrackFilter.
 func (s staleFlows) MatchConntrackFlow(flow *netlink.ConntrackFlow) bool {
@@ -38,9 +35,10 @@ func (s staleFlows) MatchConntrackFlow(flow *netlink.ConntrackFlow) bool {
 		return false
 	}
 	ip, _ := netip.AddrFromSlice(flow.Forward.DstIP.To4())
-	backends, ours := s[front{ip, udp, flow.Forward.DstPort}]
+	r, ours := s[front{ip, udp, flow.Forward.DstPort}]
+	client, _ := netip.AddrFromSlice(flow.Forward.SrcIP.To4())
 	from, _ := netip.AddrFromSlice(flow.Reverse.SrcIP.To4())
-	return ours && !backends[netip.AddrPortFrom(from, flow.Reverse.SrcPort)]
+	return ours && !r.leads(client, netip.AddrPortFrom(from, flow.Reverse.SrcPort))
 }
 
 // disconnect deletes the flows to pods that are gone. What a client sends on then begins a connection to another pod, which

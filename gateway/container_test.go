@@ -156,7 +156,7 @@ func (d *docker) agent(t *testing.T, holder string) (string, *gateway.Client) {
 	host.NetworkMode = container.NetworkMode("container:" + holder)
 	host.Mounts = []mount.Mount{{Type: mount.TypeVolume, Source: d.name, Target: "/state"}}
 	id := d.create(t, container.Config{OpenStdin: true, Cmd: []string{"gateway", "--ip=" + d.prefix + "2",
-		"--pod-cidr=" + d.prefix + "64/26", "--service-cidr=" + d.prefix + "192/26", "--state=/state/table.json"}}, host, "", "")
+		"--pod-cidr=" + d.prefix + "64/26", "--service-cidr=" + d.prefix + "192/26", "--publication-cidr=" + d.prefix + "128/27", "--state=/state/table.json"}}, host, "", "")
 	d.start(t, id)
 	attached, err := d.ContainerAttach(t.Context(), id, container.AttachOptions{Stream: true, Stdin: true, Stdout: true})
 	if err != nil {

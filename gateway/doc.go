@@ -11,8 +11,8 @@
 // half is Client, over whatever stream reaches the agent. An agent that starts without a daemon serves the table in its
 // state file.
 //
-// Clients from outside come through publications (publish.go), each in a container of its own, and are answered through them
-// (publisher_linux.go).
+// Clients from outside come by publications: addresses to which the engine translates ports of the host, and at which Services
+// are served as at their own.
 //
 // Read next: runtime/docker/sandbox, whose return route is the other side of the address translation; runtime/docker/publisher,
 // which is a publication; runtime/docker, which creates the containers and holds a Client.

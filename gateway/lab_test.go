@@ -38,6 +38,8 @@ const (
 	bridgeIP    = "10.77.0.1"
 	podCIDR     = "10.77.64.0/18"
 	serviceCIDR = "10.77.192.0/18"
+
+	publicationCIDR = "10.77.128.0/19"
 )
 
 func TestMain(m *testing.M) {
@@ -333,7 +335,7 @@ func (a *agent) Write(p []byte) (int, error) {
 // agent starts an agent and attaches.
 func (l *lab) agent(t *testing.T, backend string, flags ...string) *agent {
 	t.Helper()
-	cmd := part(append([]string{"gateway", "--ip=" + gatewayIP, "--pod-cidr=" + podCIDR, "--service-cidr=" + serviceCIDR,
+	cmd := part(append([]string{"gateway", "--ip=" + gatewayIP, "--pod-cidr=" + podCIDR, "--service-cidr=" + serviceCIDR, "--publication-cidr=" + publicationCIDR,
 		"--state=" + l.state, "--backend=" + backend, "--upstream=127.0.0.1:9"}, flags...)...)
 	stdin, err := cmd.StdinPipe()
 	if err != nil {

@@ -20,6 +20,7 @@ import (
 //	--pod-cidr CIDR          addresses of sandboxes; required
 //	--host-ip IP             the host's address among them, which has no return route
 //	--service-cidr CIDR      addresses of Services; required
+//	--publication-cidr CIDR  addresses of publications; required
 //	--state FILE             keep the table here
 //	--upstream IP[:PORT]     name server for other names (repeat; default: those of /etc/resolv.conf)
 //	--fallback IP[:PORT]     name server to ask while nobody listens at the upstreams (repeat)
@@ -53,6 +54,7 @@ func parse(args []string) (AgentOptions, error) {
 	flags.TextVar(&opts.PodCIDR, "pod-cidr", netip.Prefix{}, "addresses of sandboxes")
 	flags.TextVar(&opts.HostIP, "host-ip", netip.Addr{}, "address of the host")
 	flags.TextVar(&opts.ServiceCIDR, "service-cidr", netip.Prefix{}, "addresses of Services")
+	flags.TextVar(&opts.PublicationCIDR, "publication-cidr", netip.Prefix{}, "addresses of publications")
 	flags.StringVar(&opts.StateFile, "state", "", "file that keeps the table")
 	flags.StringVar(&opts.Backend, "backend", "auto", "auto, nftables or userspace")
 	flags.BoolVar(&opts.Masquerade, "masquerade", false, "hide clients' addresses")

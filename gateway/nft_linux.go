@@ -20,8 +20,8 @@ import (
 //	map services  { type ipv4_addr . inet_proto . inet_service : verdict }    one element for each front
 //	set hairpin   { type ipv4_addr . ipv4_addr }                              each backend's address, twice
 //	chain prerouting, postrouting, input, output                              fixed rules: nftbase_linux.go
-//	map publishers, chain marks, answers                                      the way back: publisher_linux.go
 //	chain fresh, ct timeout resets                                            likewise: nfttimeout_linux.go
+//	chain "sources NAMESPACE/NAME PROTO/PORT IP"                              admits clients of a publication, if not all
 //	chain "service NAMESPACE/NAME PROTO/PORT IP"                              picks a backend: nftrule_linux.go
 //	chain "backend NAMESPACE/NAME PROTO/PORT IP to IP:PORT"                   translates to it
 //	set   "clients …", named like the backend                                 who stays with it (affinity)
@@ -32,6 +32,7 @@ const (
 	tableName     = "podyard"
 	servicesMap   = "services"
 	hairpinSet    = "hairpin"
+	sourcesPrefix = "sources "
 	servicePrefix = "service "
 	backendPrefix = "backend "
 	clientsPrefix = "clients "
@@ -49,18 +50,17 @@ const (
 
 // nft knows what is in the kernel.
 type nft struct {
-	podCIDR, serviceCIDR netip.Prefix
-	masquerade           bool
-	// answers go back through publications, which takes what probeReturnRoute asks for.
-	answers bool
+	podCIDR netip.Prefix
+	// served are the addresses that are local without being ours: those of Services and publications.
+	served     []netip.Prefix
+	masquerade bool
 	// hostIP may be zero.
 	hostIP netip.Addr
 	log    *slog.Logger
 
-	table      *nftables.Table
-	services   *nftables.Set
-	hairpin    *nftables.Set
-	publishers publishers
+	table    *nftables.Table
+	services *nftables.Set
+	hairpin  *nftables.Set
 
 	// pending counts the objects of the transaction that is being written.
 	pending int
@@ -78,16 +78,15 @@ type nft struct {
 	addresses map[netip.Addr]bool
 }
 
-func newNftables(podCIDR, serviceCIDR netip.Prefix, masquerade bool, log *slog.Logger) *nft {
+func newNftables(podCIDR netip.Prefix, served []netip.Prefix, masquerade bool, log *slog.Logger) *nft {
 	table := &nftables.Table{Name: tableName, Family: nftables.TableFamilyIPv4}
 	return &nft{
-		podCIDR: podCIDR.Masked(), serviceCIDR: serviceCIDR.Masked(), masquerade: masquerade, log: log,
+		podCIDR: podCIDR, served: served, masquerade: masquerade, log: log,
 		table: table,
 		services: &nftables.Set{Table: table, Name: servicesMap, IsMap: true, DataType: nftables.TypeVerdict,
 			KeyType: nftables.MustConcatSetType(nftables.TypeIPAddr, nftables.TypeInetProto, nftables.TypeInetService)},
 		hairpin: &nftables.Set{Table: table, Name: hairpinSet,
 			KeyType: nftables.MustConcatSetType(nftables.TypeIPAddr, nftables.TypeIPAddr)},
-		publishers: newPublishers(table),
 	}
 }
 
@@ -148,7 +147,7 @@ func (n *nft) added(conn *nftables.Conn, objects int) error {
 	return conn.Flush()
 }
 
-// changed returns the fronts that are not programmed as rules say, sorted.
+// changed returns the fronts that are not programmed as rules say, in the order of the rules, then those without a rule.
 func (n *nft) changed(rules []rule) []front {
 	var fronts []front
 	wanted := map[front]bool{}
@@ -158,6 +157,7 @@ func (n *nft) changed(rules []rule) []front {
 			fronts = append(fronts, r.front)
 		}
 	}
+	ruled := len(fronts)
 	for f := range n.elements {
 		if !wanted[f] {
 			fronts = append(fronts, f)
@@ -168,7 +168,7 @@ func (n *nft) changed(rules []rule) []front {
 			fronts = append(fronts, f)
 		}
 	}
-	slices.SortFunc(fronts, front.compare)
+	slices.SortFunc(fronts[ruled:], front.compare)
 	return fronts
 }
 
@@ -198,26 +198,33 @@ func (n *nft) dropFront(conn *nftables.Conn, f front) {
 	delete(n.rules, f)
 }
 
-// programFront adds what is new, replaces the front's rules, and has the map lead to them.
+// programFront adds what is new, replaces the front's rules, and has the map lead to them. That of a publication leads to those
+// of the Service, which come before.
 func (n *nft) programFront(conn *nftables.Conn, r rule) {
 	n.rules[r.front] = r
-	if len(r.backends) == 0 {
-		n.setElement(conn, r.front, "")
-		return
+	chain := serviceChain(r)
+	switch {
+	case len(r.backends) == 0:
+		chain = ""
+	case !r.published():
+		n.programService(conn, r)
+	case len(r.sources) > 0:
+		chain = sourcesChain(r)
+		n.fill(conn, chain, admit(r.sources, serviceChain(r)))
 	}
+	n.setElement(conn, r.front, chain)
+}
+
+// programService fills the chains of a Service's own front.
+func (n *nft) programService(conn *nftables.Conn, r rule) {
 	for _, backend := range r.backends {
 		n.programBackend(conn, r, backend)
 	}
-	chain := n.replaceChain(conn, serviceChain(r))
-	for _, exprs := range n.pick(conn, r) {
-		conn.AddRule(&nftables.Rule{Table: n.table, Chain: chain, Exprs: exprs})
-	}
-	n.setElement(conn, r.front, chain.Name)
+	n.fill(conn, serviceChain(r), n.pick(conn, r))
 }
 
 // programBackend fills the chain of one backend and, with affinity, makes sure of its set of clients.
 func (n *nft) programBackend(conn *nftables.Conn, r rule, backend netip.AddrPort) {
-	chain := n.replaceChain(conn, backendChain(r, backend))
 	exprs := translate(backend)
 	if r.affinity > 0 {
 		set := n.clients(r, backend)
@@ -225,7 +232,7 @@ func (n *nft) programBackend(conn *nftables.Conn, r rule, backend netip.AddrPort
 		n.sets[set.Name] = true
 		exprs = append(remember(set, r.affinity), exprs...)
 	}
-	conn.AddRule(&nftables.Rule{Table: n.table, Chain: chain, Exprs: exprs})
+	n.fill(conn, backendChain(r, backend), [][]expr.Any{exprs})
 }
 
 // clients is the set of those who stay with a backend.
@@ -234,12 +241,10 @@ func (n *nft) clients(r rule, backend netip.AddrPort) *nftables.Set {
 		Dynamic: true, HasTimeout: true, Timeout: r.affinity, Size: 1 << 16}
 }
 
-// replaceChain returns an empty chain of that name, within the transaction.
-func (n *nft) replaceChain(conn *nftables.Conn, name string) *nftables.Chain {
-	chain := conn.AddChain(&nftables.Chain{Table: n.table, Name: name})
-	conn.FlushChain(chain)
+// fill replaces what is in a chain, within the transaction.
+func (n *nft) fill(conn *nftables.Conn, name string, rules [][]expr.Any) {
+	addChains(conn, n.table, []baseChain{{&nftables.Chain{Table: n.table, Name: name}, rules}})
 	n.chains[name] = true
-	return chain
 }
 
 // setElement has the services map lead from the front to a chain, or nowhere.
@@ -284,8 +289,8 @@ func (n *nft) rulesOf(fronts []front) []rule {
 	return rules
 }
 
-// removeUnused deletes the chains and sets of those names that are not used: first the chains of Services, which refer to
-// those of backends, then these, then the sets to which they referred.
+// removeUnused deletes the chains and sets of those names that are not used: first the chains with sources, which refer to those
+// of Services, which refer to those of backends, then these, then the sets to which they referred.
 func (n *nft) removeUnused(conn *nftables.Conn, names, used map[string]bool) error {
 	chains := keepNames(names, func(name string) bool { return n.chains[name] && !used[name] })
 	slices.SortStableFunc(chains, func(a, b string) int { return strings.Compare(prefixOf(b), prefixOf(a)) })
@@ -308,16 +313,20 @@ func (n *nft) removeUnused(conn *nftables.Conn, names, used map[string]bool) err
 	return nil
 }
 
-// prefixOf returns which kind of chain it is: "service " sorts after "backend ".
+// prefixOf returns which kind of chain it is: "sources" sorts after "service", and that after "backend".
 func prefixOf(chain string) string {
 	kind, _, _ := strings.Cut(chain, " ")
 	return kind
 }
 
-// usedNames returns the names of all chains and sets that the rules consist of.
+// usedNames returns the names of all chains and sets that the rules consist of. A publication's refers to the Service's.
 func usedNames(rules []rule) map[string]bool {
 	used := map[string]bool{}
 	for _, r := range rules {
+		if r.published() {
+			used[sourcesChain(r)] = len(r.backends) > 0 && len(r.sources) > 0
+			continue
+		}
 		if len(r.backends) > 0 {
 			used[serviceChain(r)] = true
 		}

@@ -27,7 +27,7 @@ func (n *nft) base() []baseChain {
 		{chain("postrouting", nftables.ChainTypeNAT, nftables.ChainHookPostrouting, nftables.ChainPriorityNATSource),
 			n.masquerades()},
 		{chain("input", nftables.ChainTypeFilter, nftables.ChainHookInput, nftables.ChainPriorityFilter),
-			refuse(n.serviceCIDR)},
+			refuse(n.served)},
 		{chain("output", nftables.ChainTypeFilter, nftables.ChainHookOutput, nftables.ChainPriorityFilter),
 			[][]expr.Any{dropRedirect()}},
 	}
@@ -42,17 +42,10 @@ func (n *nft) addBase(conn *nftables.Conn) error {
 		}
 	}
 	addChains(conn, n.table, n.base())
-	if !n.answers {
-		return nil
-	}
-	if err := conn.AddSet(n.publishers.set, nil); err != nil {
-		return err
-	}
-	addChains(conn, n.table, n.publishers.chains(n.table))
 	return nil
 }
 
-// addChains adds chains and replaces their rules.
+// addChains adds chains, within the transaction, and replaces their rules.
 func addChains(conn *nftables.Conn, table *nftables.Table, chains []baseChain) {
 	for _, b := range chains {
 		conn.AddChain(b.chain)
@@ -119,20 +112,23 @@ func inPrefix(offset uint32, prefix netip.Prefix, op expr.CmpOp) []expr.Any {
 	}
 }
 
-// refuse rejects what reached a Service address without being translated, whoever may listen on all addresses here.
-func refuse(services netip.Prefix) [][]expr.Any {
-	reject := func(proto byte, r *expr.Reject) []expr.Any {
+// refuse rejects what reached an address that is served without being translated, whoever may listen on all addresses here.
+func refuse(served []netip.Prefix) [][]expr.Any {
+	reject := func(proto byte, destination netip.Prefix, r *expr.Reject) []expr.Any {
 		exprs := []expr.Any{
 			&expr.Meta{Key: expr.MetaKeyL4PROTO, Register: reg0},
 			&expr.Cmp{Op: expr.CmpOpEq, Register: reg0, Data: []byte{proto}},
 		}
-		return append(append(exprs, inPrefix(offsetDestination, services, expr.CmpOpEq)...), r)
+		return append(append(exprs, inPrefix(offsetDestination, destination, expr.CmpOpEq)...), r)
 	}
 	const portUnreachable = 3
-	return [][]expr.Any{
-		reject(unix.IPPROTO_TCP, &expr.Reject{Type: unix.NFT_REJECT_TCP_RST}),
-		reject(unix.IPPROTO_UDP, &expr.Reject{Type: unix.NFT_REJECT_ICMP_UNREACH, Code: portUnreachable}),
+	var rules [][]expr.Any
+	for _, prefix := range served {
+		rules = append(rules,
+			reject(unix.IPPROTO_TCP, prefix, &expr.Reject{Type: unix.NFT_REJECT_TCP_RST}),
+			reject(unix.IPPROTO_UDP, prefix, &expr.Reject{Type: unix.NFT_REJECT_ICMP_UNREACH, Code: portUnreachable}))
 	}
+	return rules
 }
 
 // dropRedirect keeps the kernel from telling a pod that the other pod is on its own link: the replies after that would go

@@ -78,7 +78,8 @@ func (n *nft) loadChains(conn *nftables.Conn) error {
 	}
 	n.chains = map[string]bool{}
 	for _, c := range chains {
-		ours := strings.HasPrefix(c.Name, servicePrefix) || strings.HasPrefix(c.Name, backendPrefix)
+		kind, _, named := strings.Cut(c.Name, " ")
+		ours := named && (kind == "sources" || kind == "service" || kind == "backend")
 		if c.Table.Name == tableName && ours {
 			n.chains[c.Name] = true
 		}

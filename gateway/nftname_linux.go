@@ -10,9 +10,19 @@ import (
 
 // The names of chains and sets. Namespace and name are at most 63 characters each, so they stay below the kernel's 255.
 
-func ruleName(r rule) string {
-	return fmt.Sprintf("%s %s/%d %s", r.owner, r.front.proto, r.front.port, r.front.ip)
+func frontName(owner string, f front) string {
+	return fmt.Sprintf("%s %s/%d %s", owner, f.proto, f.port, f.ip)
 }
+
+// ruleName is that of the Service's rule, if it is a publication's.
+func ruleName(r rule) string {
+	if r.published() {
+		return frontName(r.owner, r.of)
+	}
+	return frontName(r.owner, r.front)
+}
+
+func sourcesChain(r rule) string { return sourcesPrefix + frontName(r.owner, r.front) }
 
 func serviceChain(r rule) string { return servicePrefix + ruleName(r) }
 

@@ -20,7 +20,7 @@ func probeBalancing() error {
 		return fmt.Errorf("open netlink socket: %w", err)
 	}
 	none := netip.MustParsePrefix("127.0.0.0/32")
-	n := newNftables(none, none, false, nil)
+	n := newNftables(none, []netip.Prefix{none}, false, nil)
 	n.table.Name = probeTable
 	n.rules, n.elements = map[front]rule{}, map[front]string{}
 	n.chains, n.sets = map[string]bool{}, map[string]bool{}

@@ -39,6 +39,15 @@ func loadPort(offset, register uint32) expr.Any {
 // seed of the hash. A fixed one sends a client's port to the same backend after a restart of the agent, too.
 const seed = 0x706f6479
 
+// admit: ip saddr SOURCE goto chain, for each. What nobody admits stays untranslated, and is refused.
+func admit(sources []netip.Prefix, chain string) [][]expr.Any {
+	var rules [][]expr.Any
+	for _, source := range sources {
+		rules = append(rules, append(inPrefix(offsetSource, source, expr.CmpOpEq), gotoChain(chain)))
+	}
+	return rules
+}
+
 // pick returns the rules of a Service's chain: one for each backend with affinity, then the choice by hash.
 func (n *nft) pick(conn *nftables.Conn, r rule) [][]expr.Any {
 	var rules [][]expr.Any

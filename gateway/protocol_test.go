@@ -43,8 +43,6 @@ func (r *recorder) disconnect(gone map[netip.Addr]bool) {
 	}
 }
 
-func (r *recorder) admit([]Publisher) error { return nil }
-
 func (r *recorder) close() {}
 
 // engine stands in for Docker: one agent's standard input and output, to which daemons attach and from which they go.
@@ -349,14 +347,14 @@ func TestStateThatCannotBeWrittenIsAnError(t *testing.T) {
 }
 
 func TestFlagsAreChecked(t *testing.T) {
-	good := []string{"--ip=10.77.0.2", "--pod-cidr=10.77.64.0/18", "--service-cidr=10.77.192.0/18"}
+	good := []string{"--ip=10.77.0.2", "--pod-cidr=10.77.64.0/18", "--publication-cidr=10.77.128.0/19", "--service-cidr=10.77.192.0/18"}
 	if opts, err := parse(append(good, "--upstream=192.0.2.1", "--upstream=192.0.2.2:54", "--state=/s")); err != nil ||
 		len(opts.Upstreams) != 2 || opts.StateFile != "/s" || opts.Backend != "" {
 		t.Errorf("%+v, %v", opts, err)
 	}
 	for _, bad := range [][]string{
-		{}, good[:2], append(good, "--backend=ipvs"), append(good, "--upstream=x"), append(good, "--fallback=x"), append(good, "extra"),
-		append(good, "--ip=fd00::1"), append(good, "--ip=10.77.192.1"), append(good, "--pod-cidr=10.77.64.0"),
+		{}, good[:2], good[:3], append(good, "--backend=ipvs"), append(good, "--upstream=x"), append(good, "--fallback=x"), append(good, "extra"),
+		append(good, "--ip=fd00::1"), append(good, "--ip=10.77.192.1"), append(good, "--ip=10.77.159.1"), append(good, "--pod-cidr=10.77.64.0"),
 	} {
 		if _, err := parse(bad); err == nil {
 			t.Errorf("%v is accepted", bad)

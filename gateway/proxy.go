@@ -66,9 +66,6 @@ func (p *proxy) apply(_ context.Context, rules []rule) error {
 	return errors.Join(errs...)
 }
 
-// admit does nothing: backends see the gateway, and publications are told to have it see them.
-func (p *proxy) admit([]Publisher) error { return nil }
-
 // serve makes a listener follow the rule, a new one if need be.
 func (p *proxy) serve(r rule) error {
 	if l, ok := p.fronts[r.front]; ok {

@@ -3,7 +3,6 @@ package gateway
 import (
 	"net"
 	"net/netip"
-	"slices"
 	"sync"
 	"time"
 )
@@ -31,17 +30,20 @@ type flow struct {
 	conn    *net.UDPConn
 }
 
-// listenUDP serves a UDP front. A change of the rule ends the flows to backends that are gone.
+// listenUDP serves a UDP front. A change of the rule ends the flows that it would not begin.
 func (p *proxy) listenUDP(l *listener, f front) error {
 	socket, err := listenUDP(p.ctx, netip.AddrPortFrom(f.ip, f.port).String())
 	if err != nil {
 		return err
 	}
 	fl := &flows{proxy: p, listener: l, socket: socket.(*net.UDPConn), byClient: map[netip.AddrPort]*flow{}}
-	l.changed = func() { fl.end(func(f *flow) bool { return !slices.Contains(l.rule.Load().backends, f.backend) }) }
+	l.changed = func() {
+		r := l.rule.Load()
+		fl.end(func(client netip.AddrPort, f *flow) bool { return !r.leads(client.Addr(), f.backend) })
+	}
 	l.stop = func() {
 		socket.Close()
-		fl.end(func(*flow) bool { return true })
+		fl.end(func(netip.AddrPort, *flow) bool { return true })
 	}
 	go fl.receive()
 	return nil
@@ -115,11 +117,11 @@ func (fl *flows) forget(client netip.AddrPort, f *flow) {
 }
 
 // end closes the flows that match. Their clients' next datagrams begin new ones.
-func (fl *flows) end(match func(*flow) bool) {
+func (fl *flows) end(match func(client netip.AddrPort, f *flow) bool) {
 	fl.mu.Lock()
 	defer fl.mu.Unlock()
 	for client, f := range fl.byClient {
-		if match(f) {
+		if match(client, f) {
 			f.conn.Close()
 			delete(fl.byClient, client)
 		}

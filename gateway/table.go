@@ -17,15 +17,25 @@ type Table struct {
 	Domain   string    `json:"domain"`
 	Services []Service `json:"services,omitempty"`
 	// Publications are sorted by address.
-	Publications []Publisher `json:"publications,omitempty"`
+	Publications []Publication `json:"publications,omitempty"`
 }
 
-// Publisher is a container in the pod network that leads clients from outside to Services and keeps their addresses. What they
-// are answered goes back through it.
-type Publisher struct {
+// Publication is an address to which the engine translates ports of the host, and at which a Service is served.
+type Publication struct {
 	IP netip.Addr `json:"ip"`
-	// MAC is its hardware address, as "02:42:0a:59:80:00".
-	MAC string `json:"mac"`
+	// To is the address of the Service.
+	To    netip.Addr      `json:"to"`
+	Ports []PublishedPort `json:"ports"`
+	// Sources are where clients may come from; none means anywhere. Others are refused; their established TCP connections go on.
+	Sources []netip.Prefix `json:"sources,omitempty"`
+}
+
+// PublishedPort is a port at the publication's address, and the Service's for which it stands.
+type PublishedPort struct {
+	// Protocol is TCP or UDP.
+	Protocol string `json:"protocol"`
+	Port     int32  `json:"port"`
+	ToPort   int32  `json:"toPort"`
 }
 
 // Service is one Service with what is behind it.

@@ -444,7 +444,7 @@ func TestAgentWithoutDaemonRestoresItsTable(t *testing.T) {
 	if _, _, err := client.call("tcp4", web); !errors.Is(err, syscall.ECONNREFUSED) {
 		t.Errorf("without agent: %v", err)
 	}
-	l.gw.start(t, part("gateway", "--ip="+gatewayIP, "--pod-cidr="+podCIDR, "--service-cidr="+serviceCIDR,
+	l.gw.start(t, part("gateway", "--ip="+gatewayIP, "--pod-cidr="+podCIDR, "--service-cidr="+serviceCIDR, "--publication-cidr="+publicationCIDR,
 		"--state="+l.state, "--backend=userspace"))
 	eventually(t, "the Service", func() error {
 		_, _, err := client.call("tcp4", web)

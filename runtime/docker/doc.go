@@ -13,7 +13,7 @@
 // The steps of a pod's life are in sandbox.go, container.go, volume.go and files.go, its containers' last words in
 // message.go; what Kubernetes' fields mean to Docker is in convert.go, resources.go, device.go, security.go, seccomp.go
 // and dns.go; how an image is pulled in image.go, keyring.go and credentials.go; what all pods share is in infra.go,
-// network.go and gateway.go; how ports of the host lead to Services in publish.go and publishspec.go.
+// network.go and gateway.go; how ports of the host come to be open for Services in publish.go and publishspec.go.
 //
 // Read next: runtime, the contract; runtime/docker/sandbox, the process in the sandbox; runtime/docker/publisher, that in a
 // publication; runtime/docker/writer, the helper that swaps files in a sandbox; runtime/docker/reaper, the one that kills

@@ -214,7 +214,8 @@ func (n names) agentSpec(s shared, holder string) spec {
 			Image: s.infra, Labels: n.labels(roleAgent), OpenStdin: true,
 			Cmd: []string{
 				"gateway", "--ip=" + s.network.gateway.String(), "--pod-cidr=" + s.network.pods.String(),
-				"--host-ip=" + s.network.bridge.String(), "--service-cidr=" + s.network.services.String(), "--state=/state/table.json",
+				"--host-ip=" + s.network.bridge.String(), "--service-cidr=" + s.network.services.String(),
+				"--publication-cidr=" + s.network.publications.String(), "--state=/state/table.json",
 			},
 		},
 		host: &container.HostConfig{

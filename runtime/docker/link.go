@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
+	"reflect"
 	"slices"
 	"sync"
 	"time"
@@ -40,7 +41,7 @@ func (e *Engine) Route(ctx context.Context, routes runtime.Routes) error {
 	e.link.routing.Lock()
 	defer e.link.routing.Unlock()
 	w := &wanted{copyRoutes(routes), gateway.NewTable(routes.Services, routes.Endpoints)}
-	w.table.Publications = e.publishers()
+	w.table.Publications = servedPublications(e.cache.all())
 	e.link.want(w)
 	client, err := e.apply(ctx, func(gateway.Table) gateway.Table { return w.table })
 	if err != nil {
@@ -70,32 +71,20 @@ func (e *Engine) apply(ctx context.Context, change func(gateway.Table) gateway.T
 func (e *Engine) routePublications(ctx context.Context) error {
 	e.link.routing.Lock()
 	defer e.link.routing.Unlock()
-	publishers := e.publishers()
+	publications := servedPublications(e.cache.all())
 	if w := e.link.wants(); w != nil {
 		now := *w
-		now.table.Publications = publishers
+		now.table.Publications = publications
 		e.link.want(&now)
 	}
-	if client := e.link.current(); client != nil && slices.Equal(client.Table().Publications, publishers) {
+	if client := e.link.current(); client != nil && reflect.DeepEqual(client.Table().Publications, publications) {
 		return nil
 	}
 	_, err := e.apply(ctx, func(table gateway.Table) gateway.Table {
-		table.Publications = publishers
+		table.Publications = publications
 		return table
 	})
 	return err
-}
-
-// publishers are the addresses of all publications, sorted.
-func (e *Engine) publishers() []gateway.Publisher {
-	var out []gateway.Publisher
-	for _, en := range e.cache.all() {
-		if en.publication != nil && en.publication.address.IsValid() {
-			out = append(out, gateway.Publisher{IP: en.publication.address, MAC: mac(en.publication.address)})
-		}
-	}
-	slices.SortFunc(out, func(a, b gateway.Publisher) int { return a.IP.Compare(b.IP) })
-	return slices.Compact(out)
 }
 
 func copyRoutes(routes runtime.Routes) runtime.Routes {

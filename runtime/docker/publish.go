@@ -14,11 +14,11 @@ import (
 	"github.com/podyard/podyard/runtime"
 )
 
-// A publication is one container, whose published ports lead to a Service; see runtime/docker/publisher. It holds nothing
-// but what it was created with. So it goes on with the image of an earlier Podyard, and is replaced as a whole when a port
-// changes: the engine fixes ports at creation.
+// A publication is one container, for whose ports at its address the gateway answers; see runtime/docker/publisher. It holds
+// nothing but what it was created with. So it goes on with the image of an earlier Podyard, and is replaced as a whole when a
+// port changes: the engine fixes ports at creation.
 
-// openTimeout is how long Publish waits for the ports of a container that has started to lead somewhere.
+// openTimeout is how long Publish waits for a container that has started to leave its address to the gateway.
 const openTimeout = 20 * time.Second
 
 // Publish implements runtime.Publisher. A port that is taken is found out at the start: the container stays, created, and
@@ -43,7 +43,7 @@ func (e *Engine) publish(ctx context.Context, p runtime.Publication) error {
 	}
 	e.publishing.Lock()
 	defer e.publishing.Unlock()
-	draft, err := e.draftPublication(ctx, p)
+	draft, err := draftPublication(p)
 	if err != nil {
 		return err
 	}
@@ -55,7 +55,7 @@ func (e *Engine) publish(ctx context.Context, p runtime.Publication) error {
 }
 
 // replacePublication creates the new container, removes the old one and starts the new one. Before that the gateway learns
-// where it will be.
+// what it is to serve there.
 func (e *Engine) replacePublication(ctx context.Context, s shared, d draft) error {
 	made, old := e.publications(d.Publication, d.containerName(e.names))
 	if made != nil && made.running && len(old) == 0 {
@@ -85,11 +85,10 @@ func (e *Engine) removeAll(ctx context.Context, list []*entry) error {
 	return nil
 }
 
-// renewPublications replaces those that an earlier Podyard, or a gateway that could do other things, had made otherwise. One that
-// fails is left to the next Publish.
+// renewPublications replaces those that an earlier Podyard had made otherwise. One that fails is left to the next Publish.
 func (e *Engine) renewPublications(ctx context.Context, progress func(string)) {
 	for _, p := range publicationsOf(e.cache.all()) {
-		d, err := e.draftPublication(ctx, p.Publication)
+		d, err := draftPublication(p.Publication)
 		if err == nil {
 			if made, old := e.publications(p.Publication, d.containerName(e.names)); made != nil && len(old) == 0 {
 				continue
@@ -145,7 +144,7 @@ func (e *Engine) publicationAddress(r ranges, old []*entry) (netip.Addr, error) 
 			return en.publication.address, nil
 		}
 	}
-	for a := r.firstPublication; !r.lastPublication.Less(a); a = a.Next() {
+	for a := r.publications.Addr(); r.publications.Contains(a); a = a.Next() {
 		if !used[a] {
 			return a, nil
 		}
@@ -156,8 +155,7 @@ func (e *Engine) publicationAddress(r ranges, old []*entry) (netip.Addr, error) 
 // errAddressTaken: somebody else in the network has the address. The next try has another.
 var errAddressTaken = errors.New("the address in the pod network is taken")
 
-// open starts the container and waits until its ports lead to the Service. The file that tells so may be that of an earlier
-// start.
+// open starts the container and waits until the gateway has its address. The file that tells so may be that of an earlier start.
 func (e *Engine) open(ctx context.Context, en *entry) error {
 	var earlier time.Time
 	if !en.running {

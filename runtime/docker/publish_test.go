@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"os"
+	"reflect"
 	"slices"
 	"strings"
 	"syscall"
@@ -183,7 +185,7 @@ func TestAPublicationOfAnEarlierFormatIsReplaced(t *testing.T) {
 func TestAPublicationGetsOutOfTheWayOfWhoHasItsAddress(t *testing.T) {
 	e := ensuredEngine(t)
 	ref := busybox(t, e.cli)
-	taken := e.ensured().network.firstPublication
+	taken := e.ensured().network.publications.Addr()
 	stranger := got(e.cli.ContainerCreate(t.Context(), &container.Config{Image: ref}, nil, at(e.names.network(), &network.EndpointSettings{
 		IPAMConfig: &network.EndpointIPAMConfig{IPv4Address: taken.String()},
 	}), nil, "podyard-docker-test-stranger-"+e.options.Instance))(t)
@@ -233,40 +235,40 @@ func TestWhatCannotBePublishedIsInvalid(t *testing.T) {
 	}
 }
 
-func TestAPublicationIsMadeAsTheGatewayCan(t *testing.T) {
-	r := got(parseRanges("10.89.0.0/16"))(t)
-	p := runtime.Publication{Namespace: "default", Name: "web", To: "10.89.192.1", Ports: []runtime.PublishedPort{
+func TestWhatTheGatewayServesIsReadFromTheContainers(t *testing.T) {
+	ip := got(parseRanges("10.89.0.0/16"))(t).publications.Addr()
+	at := func(ip netip.Addr, running bool, p runtime.Publication) *entry {
+		return &entry{running: running, publication: &publication{runtime.Published{Publication: p}, ip}}
+	}
+	web := runtime.Publication{Namespace: "default", Name: "web", To: "10.89.192.1", SourceRanges: []string{"192.0.2.0/24"}, Ports: []runtime.PublishedPort{
 		{Protocol: corev1.ProtocolTCP, HostPort: 30080, Port: 80}, {Protocol: corev1.ProtocolUDP, HostPort: 30053, Port: 53},
 	}}
-	seen := map[string]bool{}
-	for flag, hello := range map[string]gateway.Hello{
-		"":             {Backend: gateway.BackendNftables},
-		"--masquerade": {Backend: gateway.BackendNftables, Masquerade: true},
-		"--proxy":      {Backend: gateway.BackendUserspace, Masquerade: true},
-	} {
-		d := draft{p, "{}", publicationFlags(hello)}
-		s := names{"test"}.publicationSpec(d, shared{network: r}, r.firstPublication, facts{})
-		if seen[s.name] {
-			t.Errorf("two publications that differ have the name %s", s.name)
-		}
-		seen[s.name] = true
-		if admin := slices.Contains(s.host.CapAdd, "NET_ADMIN"); admin != (flag != "--proxy") {
-			t.Errorf("%q has the capabilities %v", flag, s.host.CapAdd)
-		}
-		if command := strings.Join(s.config.Cmd, " "); (flag != "") != strings.Contains(command, "open "+flag) && flag != "" || !strings.Contains(command, "--port=udp:30053:53") {
-			t.Errorf("%q runs %s", flag, command)
-		}
-		if b := s.host.PortBindings["30080/tcp"]; len(b) != 1 || b[0].HostIP != "" || b[0].HostPort != "30080" {
-			t.Errorf("%q publishes %v", flag, s.host.PortBindings)
-		}
+	old := web
+	old.Ports = web.Ports[:1]
+	want := []gateway.Publication{
+		{IP: ip, To: netip.MustParseAddr("10.89.192.1"), Ports: []gateway.PublishedPort{{Protocol: "TCP", Port: 30080, ToPort: 80}},
+			Sources: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}},
+		{IP: ip.Next(), To: netip.MustParseAddr("10.89.192.1"), Sources: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")},
+			Ports: []gateway.PublishedPort{{Protocol: "TCP", Port: 30080, ToPort: 80}, {Protocol: "UDP", Port: 30053, ToPort: 53}}},
+	}
+	damaged := runtime.Publication{Namespace: "default", Name: "damaged", To: "10.89.192.1", SourceRanges: []string{"everywhere"}, Ports: web.Ports}
+	// Of the two at the first address, the one that does not run is about to replace the other.
+	list := []*entry{at(ip.Next(), false, web), at(ip, true, old), at(ip, false, web), at(ip.Next().Next(), true, damaged), {}}
+	if got := servedPublications(list); !reflect.DeepEqual(got, want) {
+		t.Errorf("%+v\nwant %+v", got, want)
+	}
+	slices.Reverse(list)
+	if got := servedPublications(list); !reflect.DeepEqual(got, want) {
+		t.Errorf("in another order: %+v", got)
 	}
 }
 
 // Clients by IPv6 reach a container through the engine's proxy, from the host's address, which a source range may hold.
 func TestSourceRangesKeepIPv6Out(t *testing.T) {
-	d := draft{runtime.Publication{Namespace: "default", Name: "web", To: "10.89.192.1", SourceRanges: []string{"10.0.0.0/8"},
-		Ports: []runtime.PublishedPort{{Protocol: corev1.ProtocolTCP, HostPort: 30080, Port: 80}}}, "{}", nil}
-	s := names{"test"}.publicationSpec(d, shared{}, got(parseRanges("10.89.0.0/16"))(t).firstPublication, facts{})
+	d := got(draftPublication(runtime.Publication{Namespace: "default", Name: "web", To: "10.89.192.1", SourceRanges: []string{"10.0.0.0/8"},
+		Ports: []runtime.PublishedPort{{Protocol: corev1.ProtocolTCP, HostPort: 30080, Port: 80}}}))(t)
+	r := got(parseRanges("10.89.0.0/16"))(t)
+	s := names{"test"}.publicationSpec(d, shared{network: r}, r.publications.Addr(), facts{})
 	if b := s.host.PortBindings["30080/tcp"]; len(b) != 1 || b[0].HostIP != "0.0.0.0" {
 		t.Errorf("it publishes %v", s.host.PortBindings)
 	}

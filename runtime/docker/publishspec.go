@@ -2,14 +2,13 @@ package docker
 
 import (
 	"cmp"
-	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net/netip"
-	"strings"
+	"slices"
 
 	"github.com/docker/docker/api/types/container"
 	corev1 "k8s.io/api/core/v1"
@@ -20,8 +19,8 @@ import (
 
 const (
 	// publicationFormat is raised when the containers of earlier Podyards have to be replaced.
-	publicationFormat = "1"
-	// openFile is made in the container when its ports lead to the Service.
+	publicationFormat = "2"
+	// openFile is made in the container when the gateway has its address.
 	openFile = "/.open"
 )
 
@@ -36,12 +35,10 @@ type draft struct {
 	runtime.Publication
 	// encoded is the label from which it is read back.
 	encoded string
-	// flags depend on what the gateway can do.
-	flags []string
 }
 
-// draftPublication refuses what the gateway does not serve, and asks it for what it can.
-func (e *Engine) draftPublication(ctx context.Context, p runtime.Publication) (draft, error) {
+// draftPublication refuses what the gateway does not serve.
+func draftPublication(p runtime.Publication) (draft, error) {
 	if p.Namespace == "" && p.Name == runtime.IngressPublication {
 		return draft{}, fmt.Errorf("there is no proxy for Ingresses: %w", runtime.ErrInvalid)
 	}
@@ -49,14 +46,7 @@ func (e *Engine) draftPublication(ctx context.Context, p runtime.Publication) (d
 		return draft{}, fmt.Errorf("%w: %w", runtime.ErrInvalid, err)
 	}
 	encoded, err := json.Marshal(p)
-	if err != nil {
-		return draft{}, err
-	}
-	client, err := e.link.get(ctx)
-	if err != nil {
-		return draft{}, err
-	}
-	return draft{p, string(encoded), publicationFlags(client.Hello())}, nil
+	return draft{p, string(encoded)}, err
 }
 
 func validatePublication(p runtime.Publication) error {
@@ -84,42 +74,30 @@ func validatePublication(p runtime.Publication) error {
 
 func validPort(port int32) bool { return port > 0 && port < 1<<16 }
 
-// publicationFlags tell the publication what it shares with the gateway: the kernel. A gateway that does not answer a client by
-// the way on which it came must not see it.
-func publicationFlags(gw gateway.Hello) []string {
-	switch {
-	case gw.Backend == gateway.BackendUserspace:
-		return []string{"--proxy"}
-	case gw.Masquerade:
-		return []string{"--masquerade"}
-	}
-	return nil
-}
-
 // containerName tells with a hash what the container does, so that its successor can be created beside it.
 func (d draft) containerName(n names) string {
-	sum := sha256.Sum256([]byte(publicationFormat + strings.Join(d.flags, " ") + d.encoded))
+	sum := sha256.Sum256([]byte(publicationFormat + d.encoded))
 	return fmt.Sprintf("%s-publish-%s-%s-%s", n.base(), d.Namespace, d.Name, hex.EncodeToString(sum[:4]))
 }
 
 // publicationSpec publishes each port as itself. With source ranges it does so on the host's IPv4 addresses only: clients by
-// IPv6 come through the engine's proxy, and would seem to come from the host.
+// IPv6 come through the engine's proxy, and would seem to come from the host. The container does not answer for its address even
+// before it has left it to the gateway.
 func (n names) publicationSpec(d draft, s shared, address netip.Addr, f facts) spec {
 	out := spec{
 		name: d.containerName(n),
 		config: &container.Config{
-			Image: s.infra, Cmd: d.command(), Labels: n.publicationLabels(d.encoded),
+			Image: s.infra, Labels: n.publicationLabels(d.encoded),
+			Cmd: []string{"publish", "--gateway-mac=" + mac(s.network.gateway), "--ready=" + openFile},
 		},
 		host: &container.HostConfig{
 			NetworkMode:   container.NetworkMode(n.network()),
-			Sysctls:       map[string]string{"net.ipv4.ip_forward": "1"},
+			CapAdd:        []string{"NET_ADMIN", "NET_RAW"},
+			Sysctls:       map[string]string{"net.ipv4.conf.all.arp_ignore": "8"},
 			RestartPolicy: container.RestartPolicy{Name: container.RestartPolicyAlways},
 			LogConfig:     smallLog("100k"),
 			OomScoreAdj:   f.allowed(sandboxOOMScoreAdj),
 		},
-	}
-	if !d.proxies() {
-		out.host.CapAdd = []string{"NET_ADMIN"}
 	}
 	var ports []corev1.ContainerPort
 	for _, p := range d.Ports {
@@ -132,20 +110,6 @@ func (n names) publicationSpec(d draft, s shared, address netip.Addr, f facts) s
 	out.config.ExposedPorts, out.host.PortBindings = portsOf(ports)
 	out.network = n.fixed(out.config, address, f)
 	return out
-}
-
-func (d draft) proxies() bool { return len(d.flags) == 1 && d.flags[0] == "--proxy" }
-
-// command is the command line of runtime/docker/publisher.
-func (d draft) command() []string {
-	command := append([]string{"publish", "--to=" + d.To, "--ready=" + openFile}, d.flags...)
-	for _, p := range d.Ports {
-		command = append(command, fmt.Sprintf("--port=%s:%d:%d", strings.ToLower(string(p.Protocol)), p.HostPort, p.Port))
-	}
-	for _, source := range d.SourceRanges {
-		command = append(command, "--source="+source)
-	}
-	return command
 }
 
 func (n names) publicationLabels(encoded string) map[string]string {
@@ -168,6 +132,38 @@ func decodePublication(c container.InspectResponse, network string) *publication
 		if endpoint := c.NetworkSettings.Networks[network]; endpoint != nil && endpoint.IPAMConfig != nil {
 			out.address, _ = netip.ParseAddr(endpoint.IPAMConfig.IPv4Address)
 		}
+	}
+	return out
+}
+
+// servedPublications are what the gateway is to serve, sorted by address. Of two containers at one address, of which one is to
+// be removed, that counts which runs.
+func servedPublications(entries []*entry) []gateway.Publication {
+	byAddress := map[netip.Addr]*entry{}
+	for _, en := range entries {
+		if en.publication == nil || validatePublication(en.publication.Publication) != nil || !en.publication.address.IsValid() {
+			continue
+		}
+		if other := byAddress[en.publication.address]; other == nil || !other.running && en.running {
+			byAddress[en.publication.address] = en
+		}
+	}
+	var out []gateway.Publication
+	for _, en := range byAddress {
+		out = append(out, en.publication.served())
+	}
+	slices.SortFunc(out, func(a, b gateway.Publication) int { return a.IP.Compare(b.IP) })
+	return out
+}
+
+// served wants a valid one.
+func (p *publication) served() gateway.Publication {
+	out := gateway.Publication{IP: p.address, To: netip.MustParseAddr(p.To)}
+	for _, port := range p.Ports {
+		out.Ports = append(out.Ports, gateway.PublishedPort{Protocol: string(port.Protocol), Port: port.HostPort, ToPort: port.Port})
+	}
+	for _, source := range p.SourceRanges {
+		out.Sources = append(out.Sources, netip.MustParsePrefix(source))
 	}
 	return out
 }

@@ -7,8 +7,8 @@ import (
 )
 
 // ranges divide the pod network. Of 10.89.0.0/16: the bridge has 10.89.0.1, the gateway 10.89.0.2, pods
-// 10.89.1.0–10.89.127.255, publications 10.89.128.0–10.89.190.255, whatever Docker gives an address by itself
-// 10.89.191.0/24, and Services the last quarter, 10.89.192.0/18.
+// 10.89.1.0–10.89.127.255, publications 10.89.128.0/19, whatever Docker gives an address by itself 10.89.191.0/24, and
+// Services the last quarter, 10.89.192.0/18.
 type ranges struct {
 	subnet netip.Prefix
 	// bridge is the host's address, Docker's "gateway"; gateway is ours.
@@ -16,11 +16,8 @@ type ranges struct {
 	// pods is the lower half, in which every static address is; firstPod and lastPod bound what is given to pods.
 	pods              netip.Prefix
 	firstPod, lastPod netip.Addr
-	// firstPublication and lastPublication bound what is given to publications. An address of Docker's own range would change
-	// when the engine starts anew.
-	firstPublication, lastPublication netip.Addr
-	// dynamic is Docker's own range, services the ClusterIPs.
-	dynamic, services netip.Prefix
+	// publications and services (the ClusterIPs) are those for which the gateway answers, dynamic is Docker's own range.
+	publications, dynamic, services netip.Prefix
 }
 
 // parseRanges divides a CIDR of /16 to /22.
@@ -49,9 +46,9 @@ func divide(subnet netip.Prefix) ranges {
 		subnet: subnet, bridge: at(1), gateway: at(2),
 		pods:     netip.PrefixFrom(at(0), subnet.Bits()+1),
 		firstPod: at(small), lastPod: at(size/2 - 1),
-		firstPublication: at(size / 2), lastPublication: at(size/4*3 - small - 1),
-		dynamic:  netip.PrefixFrom(at(size/4*3-small), smallBits),
-		services: netip.PrefixFrom(at(size/4*3), subnet.Bits()+2),
+		publications: netip.PrefixFrom(at(size/2), subnet.Bits()+3),
+		dynamic:      netip.PrefixFrom(at(size/4*3-small), smallBits),
+		services:     netip.PrefixFrom(at(size/4*3), subnet.Bits()+2),
 	}
 }
 

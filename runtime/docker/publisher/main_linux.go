@@ -1,28 +1,19 @@
 package publisher
 
 import (
-	"context"
 	"fmt"
-	"log/slog"
 	"os"
-	"os/signal"
 	"runtime"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/podyard/podyard/runtime/docker/sandbox"
 )
 
-// Main is process 1 of a publication, `podyard publish …`. It does not return when all goes well and the kernel forwards.
+// Main is process 1 of a publication, `podyard publish …`. It does not return when all goes well.
 //
-//	--to IP                 the Service's address; required
-//	--port PROTO:PORT:PORT  tcp or udp, the port here and that of the Service (repeat); required
-//	--source CIDR           only clients from here may connect (repeat)
-//	--masquerade            hide clients' addresses: the gateway cannot answer them through here
-//	--proxy                 forward in userspace, without asking the kernel
-//	--ready FILE            make FILE when the ports lead to the Service
+//	--gateway-mac MAC  hardware address of the gateway, which has this container's address from now on; required
+//	--ready FILE       make FILE when it has
 //
-// The exit code is 0 after SIGTERM, 2 for a wrong command line and 1 for a step that failed.
+// The exit code is 2 for a wrong command line and 1 for a step that failed.
 func Main(args []string) int {
 	runtime.LockOSThread() // for the pause: see sandbox.Main
 	c, err := parse(args)
@@ -30,41 +21,36 @@ func Main(args []string) int {
 		fmt.Fprintln(os.Stderr, "podyard publish:", err)
 		return 2
 	}
-	if err := c.run(); err != nil {
-		fmt.Fprintln(os.Stderr, "podyard publish:", err)
-		return 1
-	}
-	return 0
+	err = c.run()
+	fmt.Fprintln(os.Stderr, "podyard publish:", err)
+	return 1
 }
 
-// run has the kernel forward and becomes the pause, or forwards until SIGTERM.
+// run carries out the steps and becomes the pause. It returns only on failure.
 func (c *config) run() error {
-	if !c.proxy {
-		err := c.Install()
-		if err == nil {
-			return c.wait()
-		}
-		fmt.Fprintln(os.Stderr, "podyard publish: nftables is not usable, ports are forwarded in userspace:", err)
+	addresses, err := takeAddresses()
+	if err != nil {
+		return err
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), unix.SIGTERM, unix.SIGINT)
-	defer stop()
-	return c.Forward(ctx, slog.New(slog.NewTextHandler(os.Stderr, nil)), c.tell)
-}
-
-func (c *config) wait() error {
+	if err := announce(addresses, c.gatewayMAC); err != nil {
+		return err
+	}
+	if err := silence(addresses); err != nil {
+		return err
+	}
 	if err := c.tell(); err != nil {
 		return err
 	}
 	return sandbox.Pause()
 }
 
-// tell makes the file that tells that the ports lead to the Service.
+// tell makes the file.
 func (c *config) tell() error {
 	if c.ready == "" {
 		return nil
 	}
 	if err := os.WriteFile(c.ready, nil, 0o644); err != nil {
-		return fmt.Errorf("tell that the ports are open: %w", err)
+		return fmt.Errorf("tell that the gateway has the address: %w", err)
 	}
 	return nil
 }

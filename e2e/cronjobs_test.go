@@ -66,6 +66,6 @@ func TestACronJobRuns(t *testing.T) {
 		out, _ := h.podyard("logs", second)
 		return strings.TrimSpace(out) == "v2"
 	})
-	h.commit("None", map[string]string{"app.yaml": "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: none}\n"})
+	h.commit("None"+approved, map[string]string{"app.yaml": "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: none}\n"})
 	h.await("all pods to be gone", func() bool { return len(h.names("tick-")) == 0 })
 }

@@ -73,7 +73,7 @@ func TestAPushDeploysAndARevertRollsBack(t *testing.T) {
 	h.awaitOutcome(`Revert "Second"`, status.Succeeded)
 	h.expectVersion("1")
 
-	h.commit("Only tools\n\nPodyard-Approve: delete", map[string]string{"web.yaml": ""})
+	h.commit("Only tools"+approved, map[string]string{"web.yaml": ""})
 	h.awaitOutcome("Only tools", status.Succeeded)
 	h.await("web to be pruned", func() bool { return len(h.pods("web-")) == 0 })
 	if len(h.pods("tools")) != 1 {
@@ -223,7 +223,7 @@ func TestNothingForeignIsTouched(t *testing.T) {
 	h.commit("One", map[string]string{"web.yaml": web(1, "--version=1")})
 	h.start()
 	h.awaitOutcome("One", status.Succeeded)
-	h.commit("None", map[string]string{"web.yaml": "", "tools.yaml": tools})
+	h.commit("None"+approved, map[string]string{"web.yaml": "", "tools.yaml": tools})
 	h.awaitOutcome("None", status.Succeeded)
 	if out, code := h.podyard("down", "--volumes", "--instance", h.instance); code != 0 {
 		t.Fatal(out)

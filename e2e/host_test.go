@@ -231,6 +231,9 @@ func (h *host) snapshot() status.Snapshot {
 	return s
 }
 
+// approved ends the message of a commit that deletes much.
+const approved = "\n\nPodyard-Approve: delete"
+
 // awaitOutcome waits until the newest revision is that of a commit, with an outcome.
 func (h *host) awaitOutcome(subject string, outcome status.Outcome) status.Revision {
 	h.Helper()

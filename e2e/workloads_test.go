@@ -105,6 +105,13 @@ func TestWorkloads(t *testing.T) {
 	}
 
 	h.commit("Delete", workloads(1, "v2", "Delete"))
+	waits := h.awaitOutcome("Delete", status.Unapproved)
+	if !strings.HasPrefix(waits.Message, "would delete 2 volumes with all data: ") {
+		t.Errorf("the commit waits, for it %q", waits.Message)
+	}
+	if out, code := h.podyard("approve", waits.Commit.Short(), "--reason", "the data has moved"); code != 0 {
+		t.Fatalf("approve: %s", out)
+	}
 	h.awaitOutcome("Delete", status.Succeeded)
 	volume := "podyard_" + h.instance + "_claim_default_data-db-"
 	h.await("the volumes of db-1 and db-2 to go", func() bool {

@@ -161,6 +161,25 @@ func TestRulesLeaveOutWhatCannotBeBalanced(t *testing.T) {
 	}
 }
 
+func TestAPublicationIsOneMoreFrontOfItsService(t *testing.T) {
+	ip, at := netip.MustParseAddr("10.77.192.10"), netip.MustParseAddr("10.77.128.0")
+	sources := []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}
+	rules := compile(Table{
+		Services: []Service{{Namespace: "a", Name: "web", ClusterIP: ip.String(), AffinitySeconds: 5, Ports: []Port{{Name: "http", Protocol: "TCP", Port: 80}},
+			Endpoints: []Endpoint{{IP: "10.0.0.1", Ready: true, Ports: map[string]int32{"http": 8080}}}}},
+		Publications: []Publication{{IP: at, To: ip, Sources: sources, Ports: []PublishedPort{
+			{Protocol: "TCP", Port: 30080, ToPort: 80}, {Protocol: "UDP", Port: 30053, ToPort: 80}, {Protocol: "TCP", Port: 30081, ToPort: 81},
+			{Protocol: "TCP", Port: 70000, ToPort: 80}, {Protocol: "TCP", Port: 30082, ToPort: 80 + 1<<16}, {Protocol: "TCP", Port: 30080, ToPort: 80},
+		}}, {IP: at.Next(), To: ip.Next(), Ports: []PublishedPort{{Protocol: "TCP", Port: 30080, ToPort: 80}}}},
+	})
+	own := rule{front: front{ip, tcp, 80}, owner: "a/web", affinity: 5 * time.Second, backends: []netip.AddrPort{netip.MustParseAddrPort("10.0.0.1:8080")}}
+	its := own
+	its.front, its.of, its.sources = front{at, tcp, 30080}, own.front, sources
+	if want := []rule{own, its}; !reflect.DeepEqual(rules, want) {
+		t.Errorf("got %+v\nwant %+v", rules, want)
+	}
+}
+
 func TestLossOfABackendMovesOnlyItsClients(t *testing.T) {
 	list := []netip.AddrPort{netip.MustParseAddrPort("10.0.0.1:80"), netip.MustParseAddrPort("10.0.0.2:80"),
 		netip.MustParseAddrPort("10.0.0.3:80")}

@@ -80,7 +80,7 @@ func (p Publication) rules(services map[front]rule) []rule {
 	for _, port := range p.Ports {
 		proto := strings.ToLower(port.Protocol)
 		r, ok := services[front{p.To, proto, uint16(port.ToPort)}]
-		if ok && p.IP.Is4() && validPort(port.Port) {
+		if ok && p.IP.Is4() && validPort(port.Port) && validPort(port.ToPort) {
 			r.of, r.front, r.sources = r.front, front{p.IP, proto, uint16(port.Port)}, p.Sources
 			rules = append(rules, r)
 		}

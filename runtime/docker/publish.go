@@ -140,7 +140,7 @@ func (e *Engine) publicationAddress(r ranges, old []*entry) (netip.Addr, error) 
 		}
 	}
 	for _, en := range old {
-		if en.publication.address.IsValid() {
+		if r.publications.Contains(en.publication.address) {
 			return en.publication.address, nil
 		}
 	}

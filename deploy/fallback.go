@@ -24,6 +24,9 @@ const (
 	Pause OnFailure = "pause"
 )
 
+// failedWord stands between what failed and why, in the reason of a hold.
+const failedWord = " failed: "
+
 // rollbackTrigger is history.Revision.Trigger of what was returned to.
 const rollbackTrigger = "rollback"
 
@@ -48,7 +51,7 @@ func (d *Deployer) fallBack(ctx context.Context, failed *applied, f *failure) er
 	if set, err = d.asItRan(ctx, failed.good.Revision, set); err != nil {
 		return err
 	}
-	reason := fmt.Sprintf("r%d (%s) failed: %s", failed.number, shortName(failed.name), f.message)
+	reason := fmt.Sprintf("r%d (%s)%s%s", failed.number, shortName(failed.name), failedWord, f.message)
 	artifact := &sources.Artifact{Revision: failed.good.Revision.Revision, Commit: sourceCommit(failed.good.Commit)}
 	why := cause{rollbackTrigger, fmt.Sprintf("r%d: %s", failed.good.Number, reason), failed.number}
 	if err := d.apply(artifact, set, why); err != nil {

@@ -83,8 +83,8 @@ func TestACommitThatFailsIsRolledBack(t *testing.T) {
 		t.Errorf("the revision that took over: %+v", back)
 	}
 	b.eventually("the pods to be those of before", func() bool { return b.podsOf("other")+b.podsOf("web") == others+webs })
-	want := fmt.Sprintf("r2 (%s) failed: Deployment default/web: made no progress", failed.Commit.Short())
-	if state := b.state(); !strings.HasPrefix(state, want) || !strings.Contains(state, "rolled back to r3") {
+	want := fmt.Sprintf("r2 (%s) failed and was rolled back to r3 (%s): Deployment default/web: made no progress", failed.Commit.Short(), back.Commit.Short())
+	if state := b.state(); !strings.HasPrefix(state, want) {
 		t.Errorf("state: %s", state)
 	}
 

@@ -76,7 +76,7 @@ func (d *Deployer) viewSource() status.Source {
 		s.FetchError = d.fetch.Err.Error()
 	}
 	if d.hold != nil {
-		s.Hold = &status.Hold{Number: d.hold.Number, Reason: d.hold.Reason, Since: d.hold.Since}
+		s.Hold = &status.Hold{Number: d.hold.Number, Reason: d.hold.Reason, Since: d.hold.Since, Failed: d.hold.Failed}
 	}
 	s.Health, s.State = d.phrase()
 	return s
@@ -98,8 +98,9 @@ func (d *Deployer) phrase() (status.Health, string) {
 		return status.Stalled, fmt.Sprintf("%s waits for approval, r%d stays: it %s; podyard approve %[1]s applies it",
 			d.name(), a.number, d.waiting.reason)
 	case d.hold != nil && d.hold.Failed != 0:
-		return status.Stalled, fmt.Sprintf("%s; rolled back to r%d (%s); the next commit or podyard resume ends it",
-			d.hold.Reason, a.number, shortName(a.name))
+		failed, why, _ := strings.Cut(d.hold.Reason, failedWord)
+		return status.Stalled, fmt.Sprintf("%s failed and was rolled back to r%d (%s): %s; the next commit or podyard resume ends it",
+			failed, a.number, shortName(a.name), why)
 	case d.hold != nil:
 		return holdHealth(a.outcome), fmt.Sprintf("held at r%d (%s): %s; the next commit or podyard resume ends it",
 			a.number, shortName(a.name), d.hold.Reason)

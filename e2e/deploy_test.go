@@ -123,7 +123,7 @@ func TestABadCommitChangesNothing(t *testing.T) {
 	})
 	h.expectVersion("1")
 	h.await("the broken pod to go", func() bool { return len(h.pods("web-")) == 1 })
-	if out, _ := h.podyard("status"); !strings.Contains(out, "failed: Deployment default/web: made no progress for 8 s") || !strings.Contains(out, "rolled back to r") {
+	if out, _ := h.podyard("status"); !strings.Contains(out, "failed and was rolled back to r") || !strings.Contains(out, "Deployment default/web: made no progress for 8 s") {
 		t.Errorf("podyard status does not say what was rolled back, and why:\n%s", out)
 	}
 

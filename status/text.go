@@ -145,7 +145,7 @@ func writeSources(w io.Writer, s Snapshot, now time.Time) error {
 	t := newTable("SOURCE", "BRANCH", "COMMIT", "STATE", "LAST FETCH", "NEXT POLL")
 	for _, source := range s.Sources {
 		t.row(source.Name, source.Branch, source.Commit.Short(), source.State, age(source.LastFetch, now), in(source, now))
-		if source.Hold != nil {
+		if source.Hold != nil && source.Hold.Failed == 0 {
 			t.note(fmt.Sprintf("held at r%d: %s (podyard resume ends the hold)", source.Hold.Number, source.Hold.Reason))
 		}
 		if source.FetchError != "" {

@@ -98,6 +98,8 @@ type Hold struct {
 	Number uint64    `json:"number"`
 	Reason string    `json:"reason"`
 	Since  time.Time `json:"since,omitzero"`
+	// Failed is the number of the revision that failed, if that is why; the source's State tells of it. 0 for a hold by hand.
+	Failed uint64 `json:"failed,omitempty"`
 }
 
 // Outcome is how a revision ended.

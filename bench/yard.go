@@ -63,7 +63,7 @@ func newYard(ctx context.Context) (*yard, error) {
 func (y *yard) path(name string) string { return filepath.Join(y.dir, name) }
 
 func (y *yard) start(ctx context.Context) error {
-	y.daemon = exec.Command(y.binary, "run", "--data-dir", y.path("data"), "--instance", instance, "--repo", y.path("app"), "--listen", "")
+	y.daemon = exec.Command(y.binary, "run", "--data-dir", y.path("data"), "--instance", instance, "--repo", y.path("app"), "--listen", "", "--max-deletions", "100")
 	y.daemon.Stderr = os.Stderr
 	if os.Getenv("BENCH_VERBOSE") == "" {
 		y.daemon.Stderr = nil

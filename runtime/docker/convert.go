@@ -3,6 +3,7 @@ package docker
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/netip"
 	"strconv"
 	"strings"
@@ -78,7 +79,23 @@ func (n names) onPodNetwork(s *spec, c runtime.SandboxConfig, ip netip.Addr) {
 	s.config.ExposedPorts, s.host.PortBindings = portsOf(c.Ports)
 	s.host.NetworkMode, s.host.CapAdd = container.NetworkMode(n.network()), []string{"NET_ADMIN"}
 	s.host.ExtraHosts = extraHosts(c.Pod.Spec.HostAliases)
+	if c.RuntimeHandler == "" { // a kernel of the handler's own may not have it
+		s.host.Sysctls = withDefault(s.host.Sysctls, keepMark, "1")
+	}
 	s.network = at(n.network(), &network.EndpointSettings{IPAMConfig: &network.EndpointIPAMConfig{IPv4Address: ip.String()}})
+}
+
+// keepMark has TCP connections keep the mark of their first packet, so that the return route is looked up once for each; see
+// runtime/docker/sandbox.
+const keepMark = "net.ipv4.tcp_fwmark_accept"
+
+func withDefault(values map[string]string, key, value string) map[string]string {
+	if _, set := values[key]; set {
+		return values
+	}
+	out := map[string]string{key: value}
+	maps.Copy(out, values)
+	return out
 }
 
 // onHostNetwork puts a sandbox into the host's network. As upstream has it, the pod then has the host's name; its ports

@@ -19,9 +19,12 @@ import (
 // reply, sent straight to the client, would come from an address that the client never called. Therefore: connections
 // whose first packet came from the gateway's hardware address are marked, and replies on them are routed to the gateway.
 //
-//	chain prerouting { type filter hook prerouting priority mangle; meta iiftype ether ct state new ether saddr MAC ct mark set 1 }
+//	chain prerouting { type filter hook prerouting priority mangle; meta iiftype ether ct state new ether saddr MAC ct mark set 1 meta mark set 1 }
 //	chain output     { type route hook output priority mangle; ct mark 1 ct direction reply meta mark set 1 }
 //	ip rule: fwmark 1 lookup 100; ip route: table 100 default via GATEWAY
+//
+// With the sysctl net.ipv4.tcp_fwmark_accept, which runtime/docker sets, a TCP connection keeps the mark of its first packet: its
+// replies are routed once and not each by itself, as those of the output chain are.
 const (
 	nftTable   = "podyard"
 	mark       = 1
@@ -67,7 +70,7 @@ func addReturnRules(mac net.HardwareAddr) error {
 	return conn.Flush()
 }
 
-// markConnection: meta iiftype ether ct state new ether saddr MAC ct mark set 1.
+// markConnection: meta iiftype ether ct state new ether saddr MAC ct mark set 1 meta mark set 1.
 func markConnection(mac net.HardwareAddr) []expr.Any {
 	return []expr.Any{
 		&expr.Meta{Key: expr.MetaKeyIIFTYPE, Register: 1},
@@ -81,6 +84,7 @@ func markConnection(mac net.HardwareAddr) []expr.Any {
 		&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: mac},
 		&expr.Immediate{Register: 1, Data: binaryutil.NativeEndian.PutUint32(mark)},
 		&expr.Ct{Key: expr.CtKeyMARK, Register: 1, SourceRegister: true},
+		&expr.Meta{Key: expr.MetaKeyMARK, Register: 1, SourceRegister: true},
 	}
 }
 

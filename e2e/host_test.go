@@ -72,18 +72,27 @@ func (b *logBuffer) String() string {
 	return b.text.String()
 }
 
+// miscounted is what podyard down says of an old engine that has lost count of a network's endpoints, as it may when many pods come and
+// go. The machine's own engine is not restarted under other tests: the network, which is empty, stays until it is.
+const miscounted = "lost count of its endpoints: restart the engine"
+
 // clean removes everything and says what was left, whether the test passed or not.
 func (h *host) clean() {
 	h.stop(syscall.SIGTERM)
 	out, err := h.down()
-	if strings.Contains(out, "restart the engine") && h.engine != nil {
+	if strings.Contains(out, miscounted) && h.engine != nil {
 		h.restartEngine(syscall.SIGTERM)
 		out, err = h.down()
 	}
-	if err != nil {
+	kinds := []string{"container", "network", "volume"}
+	switch {
+	case err != nil && strings.Contains(out, miscounted):
+		h.Logf("an empty network is left: podyard down: %v\n%s", err, out)
+		kinds = []string{"container", "volume"}
+	case err != nil:
 		h.Errorf("podyard down: %v\n%s", err, out)
 	}
-	for _, kind := range []string{"container", "network", "volume"} {
+	for _, kind := range kinds {
 		all := ""
 		if kind == "container" {
 			all = "--all"

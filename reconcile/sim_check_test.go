@@ -364,7 +364,11 @@ func (s *simulation) checkStop(container string) {
 	defer s.mu.Unlock()
 	begun := s.stopped[container]
 	s.stopped[container] = true
-	if begun || time.Since(s.lastChaos) < 10*time.Second {
+	if begun {
+		return
+	}
+	s.noteStop(state, container)
+	if time.Since(s.lastChaos) < 10*time.Second {
 		return // the daemon may not know yet what was broken
 	}
 	for i := range state.Pods {

@@ -34,9 +34,17 @@ func (s *simulation) deciding() []*manifests.Set {
 // undisturbed: nothing was broken for so long, and no fault was met. The caller holds mu.
 func (s *simulation) undisturbed(d time.Duration) bool { return time.Since(s.lastChaos) > d }
 
+// noteStop remembers when a pod's main container was told to stop first. The caller holds mu.
+func (s *simulation) noteStop(state *runtime.State, container string) {
+	for i := range state.Pods {
+		if c := plan.Latest(&state.Pods[i], "main"); c != nil && c.ID == container {
+			s.stopBegan[state.Pods[i].ID] = time.Now()
+		}
+	}
+}
+
 // checkStopOf looks at the first moment of the stop of a pod's main container. The caller holds mu.
 func (s *simulation) checkStopOf(state *runtime.State, pod *runtime.Pod, main *runtime.Container) {
-	s.stopBegan[pod.ID] = time.Now()
 	set := s.ruling()
 	if set == nil {
 		return

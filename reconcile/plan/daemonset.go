@@ -127,6 +127,8 @@ func (p *planner) updateDaemon(d *daemon) {
 	old := d.old[0]
 	reason := p.newTemplate(d.key, old, p.replica(d.set, 1))
 	switch {
+	case d.surge && len(d.updated) == 0 && slices.ContainsFunc(d.pods, func(v *podView) bool { return v.deleted && !v.Stopping }):
+		return // one of a rollout in between goes first
 	case d.surge && len(d.updated) == 0:
 		p.scaleUp(d.set, 1, 1, reason)
 	case d.surge:
